@@ -1,0 +1,168 @@
+# Copyright: Contributors to the Deskplane project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A desk's management API: what may be tried again, and what each failure means."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import uuid
+from urllib.parse import urlencode
+
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.http import BadAddress, NoAnswer, Transport
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.problems import foreign, problem_text
+
+COLLECTION_VERSION = "0.1.0"
+OLDEST_SERVER = (0, 1, 0)
+# A restarting server is back within these waits; a task in a rescue block must not hang on a dead one.
+WAITS_S = (0.25, 0.75, 2.0)
+LONGEST_WAIT_S = 30.0
+
+_desks = {}
+
+
+class DeskFailure(Exception):
+    """One readable line, and the desk's problem document if it sent one."""
+
+    def __init__(self, text, problem=None):
+        super().__init__(text)
+        self.problem = problem
+
+
+class Desk:
+    """Speaks JSON with the management API of one desk, with one key."""
+
+    def __init__(self, transport, key, sleep=time.sleep):
+        self._transport = transport
+        self._sleep = sleep
+        self.url = transport.url
+        self._headers = {
+            "Accept": "application/json",
+            "Authorization": "Bearer " + key,
+            "User-Agent": "deskplane.helpdesk/" + COLLECTION_VERSION,
+        }
+
+    def get(self, path, query=(), subject=None):
+        return self._call("GET", path, query, subject=subject)
+
+    def apply(self, path, wanted, dry_run, repeatable, subject):
+        """Let the desk compare and write; with ``dry_run`` it only compares.
+
+        ``repeatable`` says that doing it twice does what doing it once does.
+        """
+        query = (("dry_run", "true"), ("allow_unresolved", "true")) if dry_run else ()
+        key = None if dry_run else str(uuid.uuid4())
+        return self._call("POST", path + "/apply", query, wanted, repeatable or dry_run, key, subject)
+
+    def _call(self, method, path, query=(), body=None, repeatable=True, idempotency_key=None, subject=None):
+        headers = dict(self._headers)
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            try:
+                content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
+            except ValueError as error:
+                raise DeskFailure("%s: what the task gives cannot be sent as JSON: %s" % (subject, error)) from error
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        target = "/api/v1/" + path + ("?" + urlencode(query) if query else "")
+        answer = self._answer(method, target, headers, content, repeatable, subject)
+        return self._read(answer, subject, body)
+
+    def _answer(self, method, target, headers, content, repeatable, subject):
+        waits = list(WAITS_S)
+        stale_tries = 1
+        while True:
+            try:
+                answer = self._transport.send(method, target, headers, content)
+            except BadAddress as error:
+                raise DeskFailure(str(error)) from error
+            except NoAnswer as error:
+                if error.stale and repeatable and stale_tries:
+                    stale_tries -= 1
+                elif error.refused and waits:
+                    self._sleep(waits.pop(0))
+                else:
+                    raise DeskFailure(_no_answer(error, subject, method)) from error
+                continue
+            # 429 and 503 were not carried out; after 502 and 504 nobody knows.
+            again = answer.status in (429, 503) or (answer.status in (502, 504) and repeatable)
+            if not again or not waits:
+                return answer
+            pause = max(waits.pop(0), _retry_after(answer))
+            if pause > LONGEST_WAIT_S:
+                return answer
+            self._sleep(pause)
+
+    def _read(self, answer, subject, sent):
+        document = _json(answer)
+        version = answer.headers.get("Deskplane-Version")
+        ours = version is not None or (isinstance(document, dict) and "request_id" in document)
+        if answer.status >= 300:
+            if not ours or not isinstance(document, dict):
+                raise DeskFailure(foreign(self.url, answer, _text(answer)))
+            raise DeskFailure(problem_text(self.url, answer, document, subject, sent), problem=document)
+        if not ours or not isinstance(document, dict):
+            raise DeskFailure(foreign(self.url, answer, _text(answer)))
+        if _numbers(version) < OLDEST_SERVER:
+            raise DeskFailure(
+                "the desk at %s is version %s; this collection (%s) needs %s or later: upgrade the desk, or install an older collection"
+                % (self.url, version, COLLECTION_VERSION, ".".join(str(n) for n in OLDEST_SERVER))
+            )
+        return document
+
+
+def desk_for(options, environ=None):
+    """The desk that the connection options name, with its kept connection if this process has one."""
+    key = str(options["deskplane_api_key"]).strip()
+    if not key or any(not 32 < ord(character) < 127 for character in key):
+        raise DeskFailure("deskplane_api_key is empty or holds a character that no key has (a line break, a space, an umlaut)")
+    url = re.sub(r"/api(/v1)?/*$", "", str(options["deskplane_url"]).strip().rstrip("/"))
+    environ = os.environ if environ is None else environ
+    timeout = options.get("deskplane_timeout")
+    if timeout is not None and timeout <= 0:
+        raise DeskFailure("deskplane_timeout must be more than 0 seconds")
+    settings = (options.get("deskplane_validate_certs") is not False, options.get("deskplane_ca_path"), timeout or 30)
+    proxies = tuple(sorted((name, str(value)) for name, value in environ.items() if name.lower().endswith("_proxy")))
+    # A forked worker must not speak on the socket of its parent: hence the process.
+    identity = (os.getpid(), url, key, settings, proxies)
+    if identity not in _desks:
+        try:
+            _desks[identity] = Desk(Transport(url, *settings, environ=environ), key)
+        except BadAddress as error:
+            raise DeskFailure(str(error)) from error
+    return _desks[identity]
+
+
+def _no_answer(error, subject, method):
+    text = "%s: %s" % (subject, error) if subject else str(error)
+    if error.sent and method != "GET":
+        text += "; it may have been carried out or not: run the task again, a task that is already done changes nothing"
+    return text
+
+
+def _retry_after(answer):
+    try:
+        return max(0.0, float(answer.headers.get("Retry-After") or 0))
+    except ValueError:
+        # A date: the fixed waits do.
+        return 0.0
+
+
+def _json(answer):
+    try:
+        return json.loads(answer.body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(answer):
+    return answer.body[:4096].decode("utf-8", "replace")
+
+
+def _numbers(version):
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
+    return tuple(int(number or 0) for number in found.groups()) if found else (0, 0, 0)

@@ -1,0 +1,186 @@
+# Copyright: Contributors to the Deskplane project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a module is: a declaration, and one request.
+
+A module declares a `Resource` or a `Listing`; `perform` is the whole of a task, the same in the
+controller (action plugin) and on a delegated host (module).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ansible.module_utils.basic import env_fallback
+from ansible_collections.deskplane.helpdesk.plugins.module_utils import arguments
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import DeskFailure, desk_for
+
+PAGE = 200
+
+
+def connection_spec():
+    spec = {
+        "deskplane_url": {"type": "str", "required": True},
+        "deskplane_api_key": {"type": "str", "required": True, "no_log": True},
+        "deskplane_validate_certs": {"type": "bool", "default": True},
+        "deskplane_ca_path": {"type": "path"},
+        "deskplane_timeout": {"type": "float", "default": 30},
+    }
+    for option, variable in arguments.CONNECTION.items():
+        spec[option]["fallback"] = (env_fallback, [variable])
+    return spec
+
+
+class _Declaration:
+    def __init__(self, kind, path, options, formats=None, constraints=None):
+        self.kind = kind
+        self.path = path
+        self.formats = formats or {}
+        self.constraints = constraints or {}
+        self.argument_spec = dict(connection_spec(), **options)
+
+    def subject(self, given):
+        return self.kind
+
+
+class Resource(_Declaration):
+    """One object of a kind, made to be what the task says."""
+
+    def __init__(self, kind, path, key, options, formats=None, constraints=None, implied=None, repeatable=None):
+        """``key`` names the options that name an object; ``implied`` is sent where the task does not say.
+
+        ``repeatable(wanted)`` says whether doing it twice does what doing it once does (default: it does).
+        """
+        super().__init__(kind, path, options, formats, constraints)
+        self.key = key
+        self.implied = implied or {}
+        self.repeatable = repeatable or (lambda wanted: True)
+
+    def subject(self, given):
+        names = [str(given[name]) for name in self.key if isinstance(given.get(name), (str, int))]
+        return "%s '%s'" % (self.kind, " / ".join(names)) if names else self.kind
+
+    def act(self, desk, wanted, check_mode):
+        subject = self.subject(wanted)
+        body = dict(self.implied, **wanted)
+        answer = desk.apply(self.path, body, check_mode, self.repeatable(wanted), subject)
+        changes = answer.get("changes") or []
+        result = {
+            "changed": bool(answer.get("changed")),
+            "action": answer.get("action"),
+            "changes": changes,
+            self.kind: answer.get("after"),
+            "diff": _diff(subject, answer.get("action"), changes),
+        }
+        warnings = [str(text) for text in answer.get("warnings") or ()]
+        for missing in answer.get("unresolved") or ():
+            warnings.append(
+                "check mode: %s: %s names the %s '%s', which does not exist yet; an earlier task of this play may make it, "
+                "without it the real run fails here" % (subject, missing.get("field"), missing.get("kind"), missing.get("name"))
+            )
+        if warnings:
+            result["warnings"] = warnings
+        for extra in ("api_keys",):
+            if answer.get(extra):
+                result[extra] = answer[extra]
+        return result
+
+
+class Listing(_Declaration):
+    """The objects of a kind that the filters leave; reads all pages."""
+
+    def __init__(self, kind, plural, path, options, constraints=None):
+        super().__init__(kind, path, options, None, constraints)
+        self.plural = plural
+
+    def subject(self, given):
+        return self.plural
+
+    def act(self, desk, wanted, check_mode):
+        most = wanted.pop("limit", None)
+        query = [pair for name, value in sorted(wanted.items()) for pair in _pairs(name, value)]
+        found, cursor = [], None
+        while most is None or len(found) < most:
+            page = min(PAGE, most - len(found)) if most else PAGE
+            paging = [("limit", page)] + ([("cursor", cursor)] if cursor else [])
+            answer = desk.get(self.path, query + paging, self.plural)
+            found.extend(answer.get("items") or [])
+            cursor = answer.get("next_cursor")
+            if not cursor:
+                break
+        return {"changed": False, self.plural: found}
+
+
+def _pairs(name, value):
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [(name, ",".join(str(item) for item in value))] if value else []
+    if isinstance(value, bool):
+        return [(name, "true" if value else "false")]
+    return [(name, str(value))]
+
+
+def _diff(subject, action, changes):
+    before, after = {}, {}
+    for change in changes:
+        _put(before, change["field"], change.get("before"))
+        _put(after, change["field"], change.get("after"))
+    return {
+        "before_header": subject,
+        "after_header": subject,
+        "before": {} if action == "create" else before,
+        "after": {} if action == "delete" else after,
+    }
+
+
+def _put(tree, dotted, value):
+    steps = dotted.split(".")
+    for step in steps[:-1]:
+        tree = tree.setdefault(step, {})
+        if not isinstance(tree, dict):
+            return
+    tree[steps[-1]] = value
+
+
+def perform(declaration, raw, check_mode=False, diff_mode=False, environ=None):
+    """Do what the raw arguments of a task say and return its result; raises nothing for what may go wrong."""
+    environ = os.environ if environ is None else environ
+    spec, given, secrets = declaration.argument_spec, {}, set()
+    try:
+        given = arguments.with_environment(arguments.plain(raw), environ)
+        secrets = arguments.secrets_of(spec, given)
+        missing = [name for name in ("deskplane_url", "deskplane_api_key") if not given.get(name)]
+        if missing:
+            raise arguments.BadArguments(_not_connected(missing))
+        checked = arguments.validated(spec, given, declaration.formats, declaration.constraints)
+        desk = desk_for(checked, environ)
+        wanted = {name: value for name, value in checked.items() if name not in arguments.CONNECTION}
+        result = declaration.act(desk, wanted, check_mode)
+    except arguments.BadArguments as error:
+        result = {"failed": True, "changed": False, "msg": "%s: %s" % (declaration.subject(given), error)}
+    except DeskFailure as error:
+        result = {"failed": True, "changed": False, "msg": str(error)}
+        if error.problem is not None:
+            result["problem"] = error.problem
+    if not diff_mode:
+        result.pop("diff", None)
+    return _without_secrets(result, spec, given, secrets)
+
+
+def _not_connected(missing):
+    return "%s not set: give it in the task, in module_defaults for group/deskplane.helpdesk.all, or in the environment as %s" % (
+        " and ".join(missing) + (" is" if len(missing) == 1 else " are"),
+        " and ".join(arguments.CONNECTION[name] for name in missing),
+    )
+
+
+def _without_secrets(result, spec, given, secrets):
+    # Keys made just now are shown this once: they are what the task was for.
+    made = result.pop("api_keys", None)
+    shortest = 1 if result.get("failed") else arguments.SHORTEST_MASKED
+    result = arguments.mask(result, {secret for secret in secrets if len(secret) >= shortest})
+    if made:
+        result["api_keys"] = made
+    result["invocation"] = {"module_args": arguments.hidden(spec, given)}
+    return result

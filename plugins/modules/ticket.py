@@ -1,0 +1,357 @@
+#!/usr/bin/python
+# Copyright: Contributors to the Deskplane project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: ticket
+short_description: Open, change, resolve and close tickets
+version_added: 0.1.0
+description:
+  - Makes a ticket be as the task says. An open ticket is recognised by its O(correlation_key) within its
+    O(customer), and without a key by its O(title) within its O(customer). So a second run, or fifty hosts with the
+    same trouble, make no second ticket.
+  - If an open ticket is recognised, only options that are given and differ are changed. O(title) and
+    O(description) are set when the ticket is opened and then left alone, unless O(update_fields) names them.
+  - An explicit V(null) sets an option to its default.
+  - Needs the permissions C(tickets:access), and C(tickets:create), C(tickets:edit), C(tickets:assign),
+    C(tickets:comment), C(tickets:close) or C(tickets:delete) for what it does.
+author:
+  - Deskplane contributors (@deskplane)
+extends_documentation_fragment:
+  - deskplane.helpdesk.connection
+  - deskplane.helpdesk.attributes
+options:
+  title:
+    description:
+      - What it is about, in one line. A ticket cannot be opened without one.
+      - Keep what changes from run to run, such as a date, out of it, or set O(correlation_key).
+    type: str
+  description:
+    description:
+      - The whole story, in Markdown.
+    type: str
+  correlation_key:
+    description:
+      - By what the trouble is recognised, for example V(deploy/shop/production). There is at most one open ticket
+        with it for a customer.
+    type: str
+  customer:
+    description:
+      - Name of the customer that the ticket is about.
+    type: str
+  department:
+    description:
+      - Name of the department that works on it. Without it, the desk chooses the default one.
+    type: str
+  type:
+    description:
+      - Name of the ticket's type, for example V(incident), V(problem), V(service_request) or V(change_request).
+    type: str
+  priority:
+    description:
+      - How urgent it is. It decides the service level. A new ticket has V(medium).
+    type: str
+    choices: [low, medium, high, critical]
+  status:
+    description:
+      - Where the work stands. A new ticket is V(open).
+    type: str
+    choices: [open, in_progress, waiting, resolved, closed, cancelled]
+  remind_at:
+    description:
+      - When to remind of a ticket that is V(waiting), as a time with its offset, for example V(2027-01-15T09:00:00+01:00).
+    type: str
+  assignee:
+    description:
+      - User name of who works on it.
+    type: str
+  owner:
+    description:
+      - User name of who answers for it.
+    type: str
+  tags:
+    description:
+      - Free words. The order does not matter.
+    type: list
+    elements: str
+  labels:
+    description:
+      - Names of existing labels. The order does not matter.
+    type: list
+    elements: str
+  source:
+    description:
+      - Where the ticket came from. Without it, V(ansible) is meant.
+    type: str
+    choices: [api, console, portal, email, ansible]
+  comment:
+    description:
+      - An internal message that is added with a change. Nothing is added if nothing else changes,
+        unless O(on_repeat=comment).
+    type: str
+  state:
+    description:
+      - V(present) opens the ticket, or changes the open one.
+      - V(resolved) and V(closed) end the open one. If there is none, nothing changes.
+      - V(absent) deletes the open one for good.
+      - Without it, V(present) is meant.
+    type: str
+    choices: [present, resolved, closed, absent]
+  on_repeat:
+    description:
+      - What a repeated O(state=present) does to the ticket that is already open.
+      - V(ignore), which is meant without it, changes nothing if nothing differs.
+      - V(count) raises its number of occurrences.
+      - V(comment) adds O(comment), or O(description) without one, as an internal message.
+    type: str
+    choices: [ignore, count, comment]
+  reopen_within:
+    description:
+      - If the last ticket with the same key ended at most this long ago, it is reopened instead of opening a new one.
+      - Minutes, or a duration such as V(30m), V(2h) or V(1d).
+    type: raw
+  update_fields:
+    description:
+      - Which of title and description are also changed on a ticket that is already open.
+    type: list
+    elements: str
+    choices: [title, description]
+seealso:
+  - module: deskplane.helpdesk.ticket_info
+  - module: deskplane.helpdesk.sla_policy
+"""
+
+EXAMPLES = r"""
+---
+- name: Open an incident when a deployment fails
+  deskplane.helpdesk.ticket:
+    deskplane_url: https://desk.example.com
+    deskplane_api_key: "{{ vault_deskplane_api_key }}"
+    customer: Example Ltd
+    title: Deployment of the shop failed
+    correlation_key: deploy/shop/production
+    type: incident
+    priority: high
+    description: |
+      The deployment to production failed.
+      See the pipeline's log for details.
+    state: present
+  register: incident
+
+# The tasks below take the connection from DESKPLANE_URL and DESKPLANE_API_KEY in the environment,
+# or from module_defaults for group/deskplane.helpdesk.all.
+
+- name: Count how often it happens, and reopen the ticket of the last hour
+  deskplane.helpdesk.ticket:
+    customer: Example Ltd
+    title: Disk of the build server is full
+    correlation_key: disk/build-1
+    on_repeat: count
+    reopen_within: 1h
+
+- name: Resolve the incident after the next good deployment, if there is one
+  deskplane.helpdesk.ticket:
+    customer: Example Ltd
+    correlation_key: deploy/shop/production
+    state: resolved
+    comment: The next deployment succeeded.
+"""
+
+RETURN = r"""
+---
+ticket:
+  description:
+    - The ticket after the task, or in check mode as it would be, then without number and times.
+    - V(null) if there is none, after O(state=absent) and where O(state=resolved) or O(state=closed) found none.
+  returned: success
+  type: dict
+  contains:
+    number:
+      description: Its number.
+      type: str
+    title:
+      description: What it is about.
+      type: str
+    description:
+      description: The whole story, in Markdown.
+      type: str
+    type:
+      description: Name of its type.
+      type: str
+    priority:
+      description: How urgent it was declared to be.
+      type: str
+    effective_priority:
+      description: How urgent it is, after the least priority of its service level policy.
+      type: str
+    status:
+      description: Where the work stands.
+      type: str
+    remind_at:
+      description: When to remind of it.
+      type: str
+    customer:
+      description: Name of the customer.
+      type: str
+    department:
+      description: Name of the department.
+      type: str
+    reporter:
+      description: Who reported it.
+      type: raw
+    assignee:
+      description: User name of who works on it.
+      type: str
+    owner:
+      description: User name of who answers for it.
+      type: str
+    tags:
+      description: Free words.
+      type: list
+      elements: str
+    labels:
+      description: Names of its labels.
+      type: list
+      elements: str
+    source:
+      description: Where it came from.
+      type: str
+    correlation_key:
+      description: By what it is recognised.
+      type: str
+    occurrences:
+      description: How often it was reported.
+      type: int
+    reopened_count:
+      description: How often it was reopened.
+      type: int
+    created_at:
+      description: When it was opened.
+      type: str
+    updated_at:
+      description: When it was last changed.
+      type: str
+    resolved_at:
+      description: When it was resolved.
+      type: str
+    closed_at:
+      description: When it was closed.
+      type: str
+    sla:
+      description: The service level policy that applies, and the state and deadline of response and resolution.
+      type: dict
+      contains:
+        policy:
+          description: Name of the policy.
+          type: str
+        state:
+          description: The worst state of its deadlines.
+          type: str
+        response:
+          description: State, due time and thresholds of the first response.
+          type: dict
+        resolution:
+          description: State, due time and thresholds of the resolution.
+          type: dict
+    url:
+      description: Address of the ticket for people.
+      type: str
+  sample:
+    number: TKT-000042
+    title: Deployment of the shop failed
+    type: incident
+    priority: high
+    status: open
+    customer: Example Ltd
+    correlation_key: deploy/shop/production
+    occurrences: 1
+    sla:
+      policy: high-2h
+      state: ok
+      response: {state: ok, due_at: "2027-01-15T10:00:00Z"}
+      resolution: {state: ok, due_at: "2027-01-15T16:00:00Z"}
+action:
+  description: What was done, or in check mode would be done.
+  returned: success
+  type: str
+  choices: [create, update, none, delete]
+  sample: create
+changes:
+  description: Each field that differs.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    field:
+      description: Name of the field.
+      type: str
+    before:
+      description: What it was.
+      type: raw
+    after:
+      description: What it is now.
+      type: raw
+  sample:
+    - field: priority
+      before: medium
+      after: high
+problem:
+  description: The desk's problem document (RFC 9457), with every bad field.
+  returned: when the desk refused
+  type: dict
+"""
+
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.module import run
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Resource
+
+
+def repeatable(wanted):
+    # The other ways to repeat leave a trace each time, and a comment would come twice.
+    return wanted.get("on_repeat") in (None, "ignore") and not wanted.get("comment")
+
+
+TEXT = {"type": "str"}
+WORDS = {"type": "list", "elements": "str"}
+
+DECLARATION = Resource(
+    kind="ticket",
+    path="tickets",
+    key=["correlation_key", "title"],
+    implied={"source": "ansible"},
+    repeatable=repeatable,
+    formats={"reopen_within": "duration"},
+    constraints={"required_one_of": [["title", "correlation_key"]]},
+    options={
+        "title": TEXT,
+        "description": TEXT,
+        "correlation_key": {"type": "str", "no_log": False},
+        "customer": TEXT,
+        "department": TEXT,
+        "type": TEXT,
+        "priority": {"type": "str", "choices": ["low", "medium", "high", "critical"]},
+        "status": {"type": "str", "choices": ["open", "in_progress", "waiting", "resolved", "closed", "cancelled"]},
+        "remind_at": TEXT,
+        "assignee": TEXT,
+        "owner": TEXT,
+        "tags": WORDS,
+        "labels": WORDS,
+        "source": {"type": "str", "choices": ["api", "console", "portal", "email", "ansible"]},
+        "comment": TEXT,
+        "state": {"type": "str", "choices": ["present", "resolved", "closed", "absent"]},
+        "on_repeat": {"type": "str", "choices": ["ignore", "count", "comment"]},
+        "reopen_within": {"type": "raw"},
+        "update_fields": {"type": "list", "elements": "str", "choices": ["title", "description"]},
+    },
+)
+
+
+def main():
+    run(DECLARATION)
+
+
+if __name__ == "__main__":
+    main()

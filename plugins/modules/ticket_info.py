@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# Copyright: Contributors to the Deskplane project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: ticket_info
+short_description: Read tickets of a Deskplane desk
+version_added: 0.1.0
+description:
+  - Reads the tickets that all of the filters leave, as far as the key's owner may see them.
+author:
+  - Deskplane contributors (@deskplane)
+extends_documentation_fragment:
+  - deskplane.helpdesk.connection
+  - deskplane.helpdesk.attributes.info
+options:
+  number:
+    description:
+      - Only the ticket with this number. No ticket is found if there is none, which is no error.
+    type: str
+  correlation_key:
+    description:
+      - Only those with this key.
+    type: str
+  customer:
+    description:
+      - Only those about the customer with this name.
+    type: str
+  department:
+    description:
+      - Only those of the department with this name.
+    type: str
+  status:
+    description:
+      - Only those with one of these.
+    type: list
+    elements: str
+    choices: [open, in_progress, waiting, resolved, closed, cancelled]
+  priority:
+    description:
+      - Only those declared with one of these.
+    type: list
+    elements: str
+    choices: [low, medium, high, critical]
+  type:
+    description:
+      - Only those of the type with this name.
+    type: str
+  assignee:
+    description:
+      - Only those on which the user with this name works; V(none) for those that nobody works on.
+    type: str
+  label:
+    description:
+      - Only those with this label.
+    type: str
+  tag:
+    description:
+      - Only those with this tag.
+    type: str
+  limit:
+    description:
+      - At most this many. All, if not given.
+    type: int
+seealso:
+  - module: deskplane.helpdesk.ticket
+"""
+
+EXAMPLES = r"""
+---
+- name: Read one ticket
+  deskplane.helpdesk.ticket_info:
+    deskplane_url: https://desk.example.com
+    deskplane_api_key: "{{ vault_deskplane_api_key }}"
+    number: TKT-000001
+  register: one
+
+# The tasks below take the connection from DESKPLANE_URL and DESKPLANE_API_KEY in the environment,
+# or from module_defaults for group/deskplane.helpdesk.all.
+
+- name: Read what is open and urgent
+  deskplane.helpdesk.ticket_info:
+    status: [open, in_progress, waiting]
+    priority: [high, critical]
+  register: urgent
+"""
+
+RETURN = r"""
+---
+tickets:
+  description: The tickets that were found. See M(deskplane.helpdesk.ticket) for what they hold.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - number: TKT-000042
+      title: Deployment of the shop failed
+      type: incident
+      priority: high
+      status: open
+      customer: Example Ltd
+problem:
+  description: The desk's problem document (RFC 9457), with every bad field.
+  returned: when the desk refused
+  type: dict
+"""
+
+from urllib.parse import quote
+
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import DeskFailure
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.module import run
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Listing
+
+
+class Tickets(Listing):
+    def act(self, desk, wanted, check_mode):
+        number = wanted.pop("number", None)
+        if number is None:
+            return super().act(desk, wanted, check_mode)
+        try:
+            found = [desk.get("tickets/" + quote(number, safe=""), subject="ticket '%s'" % number)]
+        except DeskFailure as failure:
+            if (failure.problem or {}).get("status") != 404:
+                raise
+            found = []
+        return {"changed": False, "tickets": found}
+
+
+TEXT = {"type": "str"}
+
+DECLARATION = Tickets(
+    kind="ticket",
+    plural="tickets",
+    path="tickets",
+    constraints={
+        "mutually_exclusive": [
+            ["number", name]
+            for name in ("correlation_key", "customer", "department", "status", "priority", "type", "assignee", "label", "tag")
+        ]
+    },
+    options={
+        "number": TEXT,
+        "correlation_key": {"type": "str", "no_log": False},
+        "customer": TEXT,
+        "department": TEXT,
+        "status": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["open", "in_progress", "waiting", "resolved", "closed", "cancelled"],
+        },
+        "priority": {"type": "list", "elements": "str", "choices": ["low", "medium", "high", "critical"]},
+        "type": TEXT,
+        "assignee": TEXT,
+        "label": TEXT,
+        "tag": TEXT,
+        "limit": {"type": "int"},
+    },
+)
+
+
+def main():
+    run(DECLARATION)
+
+
+if __name__ == "__main__":
+    main()
