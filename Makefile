@@ -1,0 +1,38 @@
+# Deskplane: `make help` lists what there is to do.
+# All work is in tools/, which needs nothing but Python 3.11 or newer; see CONTRIBUTING.md.
+
+PORT ?= 8080
+PYTHON_RUN := sh tools/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench soak lint format generate lock clean
+
+help: ## say what there is to do
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+run: ## a desk on 127.0.0.1:8080 with the example playbooks applied, until Ctrl-C (PORT=8081: on another port)
+	@$(PYTHON_RUN) tools/run.py --port '$(PORT)'
+
+test: ## everything that CI checks (ONLY=step: one step; `tools/python tools/ci.py --list` names them)
+	@$(PYTHON_RUN) tools/ci.py $(foreach step,$(ONLY),--only '$(step)')
+
+lint: ## the quick gates alone: ruff, mypy, import-linter, rules of the house
+	@$(PYTHON_RUN) tools/ci.py --only ruff-check --only ruff-format --only types --only imports --only house
+
+format: ## format the Python code
+	@$(PYTHON_RUN) tools/dev.py format
+
+generate: ## write what is generated from the server's schemas: modules, action files, documentation
+	@$(PYTHON_RUN) tools/dev.py generate
+
+bench: ## measure against the reference skeleton, and the Ansible costs (docs/performance.md)
+	@$(PYTHON_RUN) tools/dev.py bench
+
+soak: ## try the API with many more made-up requests than `make test` does (EXAMPLES=1000)
+	@$(PYTHON_RUN) tools/dev.py soak --examples '$(or $(EXAMPLES),1000)'
+
+lock: ## compile the requirements anew, to the newest versions that fit
+	@$(PYTHON_RUN) tools/dev.py lock
+
+clean: ## remove environments, caches and build results (a desk's data in var/ stays)
+	@$(PYTHON_RUN) tools/dev.py clean

@@ -1,0 +1,79 @@
+"""Rules of the house that no linter knows: length of files, licence headers, locks, and no trace of one machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import toolchain
+from toolchain import ROOT
+
+LINES = 500
+HEADER = (
+    "# Copyright: Contributors to the Deskplane project",
+    "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)",
+    "# SPDX-License-Identifier: GPL-3.0-or-later",
+)
+# In two parts, so that this file does not find itself.
+MACHINE = re.compile(r"(?<![\w.}])/(?:" + "work|root|home" + r")/[\w.-]+")
+GENERATED = re.compile(r"generated (?:by|from)", re.IGNORECASE)
+
+
+def tracked() -> list[Path]:
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise toolchain.ToolError(f"git cannot list the files: {done.stderr.strip()}")
+    return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def findings(path: Path, text: str) -> Iterator[str]:
+    relative = path.relative_to(ROOT)
+    lines = text.splitlines()
+    is_lock = relative.parts[:2] == ("server", "requirements")
+    is_code = path.suffix in {".py", ".sh", ".yml", ".yaml", ".js", ".html", ".j2"}
+    if is_code and len(lines) > LINES and not GENERATED.search("\n".join(lines[:10])):
+        yield f"{relative}: {len(lines)} lines, more than {LINES}: split it by meaning"
+    for number, line in enumerate(lines, 1):
+        if found := MACHINE.search(line):
+            yield f"{relative}:{number}: the path of one machine: {found[0]}"
+        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
+            yield f"{relative}:{number}: a merge was left half done"
+        if is_lock and ("://" in line or line.startswith("--")):
+            yield f"{relative}:{number}: a lock names no package index"
+    if is_lock and path.suffix == ".txt":
+        for requirement in re.finditer(r"^\w[^\n]*==[^\n]*$(?!\n +--hash)", text, re.MULTILINE):
+            yield f"{relative}: no hash: {requirement[0]}"
+    if relative.parts[0] == "plugins" and path.suffix == ".py" and text.strip():
+        head = [line for line in lines[:6] if not line.startswith("#!")]
+        if not set(HEADER) <= set(head):
+            yield f"{relative}: the licence header is missing"
+
+
+def main() -> int:
+    try:
+        found = [
+            finding
+            for path in tracked()
+            if not path.is_symlink() and (text := text_of(path)) is not None
+            for finding in findings(path, text)
+        ]
+    except toolchain.ToolError as error:
+        found = [str(error)]
+    for finding in found:
+        print(finding)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The smaller tasks of the Makefile: format, generate, bench, soak, lock, clean."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+
+import toolchain
+from toolchain import LOCKS, ROOT, RUN, TEST, Environment, ToolError, say
+
+LOCK = Environment(".venv-lock", ("lock",))
+
+
+def call(command: list[str], **variables: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def prepare() -> None:
+    RUN.ensure()
+    TEST.ensure()
+
+
+def format_code(_options: argparse.Namespace) -> None:
+    prepare()
+    for folder in ("server", "tools"):
+        call([RUN.command("ruff"), "check", "--fix", folder])
+        call([RUN.command("ruff"), "format", folder])
+
+
+def generate(_options: argparse.Namespace) -> None:
+    prepare()
+    kinds = toolchain.CACHE / "kinds.json"
+    with kinds.open("wb") as target:
+        done = subprocess.run([RUN.command("deskplane"), "describe-kinds"], stdout=target, cwd=ROOT, check=False)
+    if done.returncode:
+        raise ToolError("deskplane describe-kinds failed; what it said stands above")
+    call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds)])
+
+
+def bench(_options: argparse.Namespace) -> None:
+    prepare()
+    call([RUN.command("python"), str(ROOT / "server" / "benchmarks" / "run.py")])
+
+
+def soak(options: argparse.Namespace) -> None:
+    prepare()
+    call([RUN.command("python"), str(ROOT / "tools" / "try_api.py"), "--examples", str(options.examples)])
+
+
+def lock(_options: argparse.Namespace) -> None:
+    LOCK.ensure()
+    compile_one = [
+        *(LOCK.command("uv"), "pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes"),
+        *("--no-header", "--no-emit-index-url", "--no-emit-find-links"),
+    ]
+    # In this order: the later ones take the earlier ones as constraints.
+    for name in ("runtime", "build", "ansible", "test", "lint", "galaxy", "ansible-newest", "lock"):
+        source = (LOCKS / f"{name}.in").relative_to(ROOT)
+        python = "3.12" if name == "ansible-newest" else "3.11"
+        call([*compile_one, "--python-version", python, str(source), "-o", str(source.with_suffix(".txt"))])
+        say(f"{source.with_suffix('.txt')}")
+
+
+def clean(_options: argparse.Namespace) -> None:
+    places = [*ROOT.glob(".venv*"), toolchain.CACHE, ROOT / "server" / "build"]
+    places += [*ROOT.glob("**/.mypy_cache"), *ROOT.glob("**/.ruff_cache"), *ROOT.glob("**/.pytest_cache")]
+    places += [*ROOT.glob("server/**/__pycache__"), *ROOT.glob("server/src/*.egg-info"), ROOT / "tests" / "output"]
+    for place in places:
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    tasks = parser.add_subparsers(required=True, metavar="TASK")
+    for name, work in (("format", format_code), ("generate", generate), ("bench", bench), ("lock", lock)):
+        tasks.add_parser(name).set_defaults(work=work)
+    tasks.add_parser("clean").set_defaults(work=clean)
+    soaking = tasks.add_parser("soak")
+    soaking.add_argument("--examples", type=int, default=1000)
+    soaking.set_defaults(work=soak)
+    options = parser.parse_args()
+    try:
+        options.work(options)
+    except ToolError as error:
+        print(f"make: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

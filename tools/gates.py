@@ -1,0 +1,356 @@
+"""The gates of `make test`, one function each, in the order in which they start."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tarfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import toolchain
+from ci import WORK, Failed, Job, Outcome, Step
+from desk import Desk, free_port
+from toolchain import GALAXY, LINT, ROOT, RUN, TEST, Environment
+
+SERVER = ROOT / "server"
+NAME = Path("ansible_collections", "deskplane", "helpdesk")
+
+
+def count(folder: Path, pattern: str) -> Outcome:
+    """Count the cases of JUnit files. Raises Failed when there is none: a suite that ran nothing has not passed."""
+    total = failed = 0
+    for file in sorted(folder.glob(pattern)):
+        # Written a moment ago by our own test runners, not by a stranger.
+        for suite in ElementTree.parse(file).getroot().iter("testsuite"):  # noqa: S314
+            cases = suite.findall("testcase")
+            total += sum(1 for case in cases if case.find("skipped") is None)
+            failed += sum(1 for case in cases if case.find("failure") is not None or case.find("error") is not None)
+    if not total:
+        raise Failed("it ran no test")
+    return Outcome(total - failed, failed)
+
+
+def counted(job: Job, folder: Path, pattern: str, code: int) -> Outcome:
+    """The cases, and a failure also when the runner itself failed without a failed case."""
+    outcome = count(folder, pattern)
+    if code and not outcome.failed:
+        outcome.failed, outcome.note = 1, f"the test runner ended with exit code {code}"
+    return outcome
+
+
+# --- environments ---
+
+
+def environment(job: Job, *environments: Environment) -> Outcome:
+    for one in environments:
+        job.write(f"{one.name} ({', '.join(one.locks)}): {'built' if one.ensure() else 'up to date'}")
+    return Outcome()
+
+
+# --- server ---
+
+
+def ruff_check(job: Job) -> Outcome:
+    for folder in ("server", "tools"):
+        job.call([RUN.command("ruff"), "check", folder])
+    return Outcome()
+
+
+def ruff_format(job: Job) -> Outcome:
+    for folder in ("server", "tools"):
+        job.call([RUN.command("ruff"), "format", "--check", folder])
+    return Outcome()
+
+
+def types(job: Job) -> Outcome:
+    job.call([RUN.command("mypy")], cwd=SERVER)
+    job.call([RUN.command("mypy"), "--strict", "."], cwd=ROOT / "tools")
+    return Outcome()
+
+
+def imports(job: Job) -> Outcome:
+    job.call([RUN.command("lint-imports"), "--no-cache"], cwd=SERVER)
+    return Outcome()
+
+
+def house(job: Job) -> Outcome:
+    job.call([RUN.command("python"), str(ROOT / "tools" / "check_house.py")])
+    return Outcome()
+
+
+def server_tests(job: Job) -> Outcome:
+    report = WORK / "server-tests.xml"
+    report.unlink(missing_ok=True)
+    code = job.call(
+        [RUN.command("pytest"), "-q", "--color=no", "--durations=15", f"--junitxml={report}"],
+        cwd=SERVER,
+        variables={**os.environ, "DESKPLANE_TEST_DATABASES": "sqlite,postgresql"},
+        allowed=(0, 1),
+    )
+    return counted(job, report.parent, report.name, code)
+
+
+def api(job: Job) -> Outcome:
+    report = WORK / "api.xml"
+    report.unlink(missing_ok=True)
+    command = [RUN.command("python"), str(ROOT / "tools" / "try_api.py"), "--report", str(report)]
+    code = job.call([*command, "--home", str(WORK / "desks" / "api")], allowed=(0, 1))
+    return counted(job, report.parent, report.name, code)
+
+
+def generated(job: Job) -> Outcome:
+    kinds = WORK / "kinds.json"
+    job.call([RUN.command("deskplane"), "describe-kinds"], output=kinds)
+    job.call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds), "--check"])
+    return Outcome()
+
+
+# --- collection ---
+
+
+def artefact(job: Job) -> Outcome:
+    """Build what would be published; every later gate of the collection looks at this, not at the checkout."""
+    target = WORK / "artefact"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    job.call(
+        [RUN.command("ansible-galaxy"), "collection", "build", "--force", "--output-path", str(target)],
+        variables=toolchain.tool_environment(RUN, home("build", RUN)),
+    )
+    with tarfile.open(built()) as archive:
+        names = archive.getnames()
+    strays = [name for name in names if name.split("/")[0] in {"server", "tools", "var"} or name.startswith(".")]
+    if strays:
+        raise Failed(f"the artefact has what does not belong in it: {', '.join(strays[:5])}")
+    if not any(name.startswith("plugins/modules/") for name in names):
+        raise Failed("the artefact has no modules")
+    return Outcome(note=f"{built().name}, {built().stat().st_size >> 10} KB, {len(names)} files")
+
+
+def built() -> Path:
+    files = list((WORK / "artefact").glob("deskplane-helpdesk-*.tar.gz"))
+    if len(files) != 1:
+        raise Failed("there is no built artefact")
+    return files[0]
+
+
+def unpack(name: str) -> Path:
+    """A tree of its own for each step, as ansible-test writes into the collection it tests."""
+    tree = WORK / "trees" / name
+    shutil.rmtree(tree, ignore_errors=True)
+    (tree / NAME).mkdir(parents=True)
+    with tarfile.open(built()) as archive:
+        archive.extractall(tree / NAME, filter="data")
+    return tree / NAME
+
+
+def home(name: str, used: Environment) -> Path:
+    """A home folder for the Ansible tools: nothing of the caller's own settings decides a result."""
+    folder = WORK / "homes" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    toolchain.write_pip_settings(folder, used)
+    return folder
+
+
+GET_PIP = '''"""Stands in for the get-pip script that ansible-test would download from a server of its own: a closed
+network refuses that, and pip comes from the package index that is set up here anyway."""
+import subprocess
+import sys
+
+python = [sys.executable, "-m"]
+subprocess.run([*python, "ensurepip", "--upgrade"], check=True, stdout=subprocess.DEVNULL)
+# Options of get-pip itself, which pip does not know.
+wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+sys.exit(subprocess.run([*python, "pip", "install", *wanted]).returncode)
+'''
+
+
+def stand_in_for_get_pip(used: Environment, folder: Path) -> None:
+    sources = list(used.path.glob("lib/python3*/site-packages/ansible_test/_internal/python_requirements.py"))
+    versions = set(re.findall(r"pip='([\d.]+)'", sources[0].read_text())) if sources else set()
+    if not versions:
+        raise Failed("cannot tell which pip this ansible-test wants")
+    cache = folder / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    for version in versions:
+        (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP)
+
+
+def python_version(used: Environment) -> str:
+    line = next(line for line in (used.path / "pyvenv.cfg").read_text().splitlines() if line.startswith("version"))
+    return ".".join(line.split("=")[1].strip().split(".")[:2])
+
+
+def ansible_test(job: Job, used: Environment, tree: Path, *arguments: str) -> int:
+    folder = home(used.name.strip("."), used)
+    stand_in_for_get_pip(used, folder)
+    return job.call(
+        [
+            used.command("ansible-test"),
+            *arguments,
+            "--python",
+            python_version(used),
+            "--color",
+            "no",
+            "--truncate",
+            "0",
+        ],
+        cwd=tree,
+        variables=toolchain.tool_environment(used, folder),
+        allowed=(0, 1),
+    )
+
+
+def sanity(job: Job, used: Environment) -> Outcome:
+    tree = unpack(job.step.name)
+    # Skipped where its own program is missing, silently, by ansible-test; these two look at no file that we have.
+    code = ansible_test(job, used, tree, "sanity", "--junit", "--skip-test", "pslint")
+    return counted(job, tree / "tests" / "output" / "junit", "*.xml", code)
+
+
+def units(job: Job, used: Environment) -> Outcome:
+    tree = unpack(job.step.name)
+    code = ansible_test(job, used, tree, "units", "--venv")
+    return counted(job, tree / "tests" / "output" / "junit", "*.xml", code)
+
+
+def integration(job: Job, used: Environment) -> Outcome:
+    tree = unpack(job.step.name)
+    desk = Desk(WORK / "desks" / job.step.name, free_port())
+    shutil.rmtree(desk.home, ignore_errors=True)
+    try:
+        desk.prepare()
+        desk.start()
+        desk.wait_ready()
+        desk.ensure_key()
+        values = {
+            "deskplane_url": desk.url,
+            "deskplane_api_key": desk.key,
+            "deskplane_admin": "admin",
+            "deskplane_database": str(desk.database),
+            "deskplane_command": RUN.command("deskplane"),
+            "deskplane_config": str(desk.config),
+        }
+        # ansible-test hands no variables on; this file is its way. JSON is YAML.
+        config = tree / "tests" / "integration" / "integration_config.yml"
+        config.write_text(json.dumps(values, indent=2) + "\n")
+        code = ansible_test(job, used, tree, "integration")
+        desk.require_alive()
+        desk.require_no_faults()
+    finally:
+        desk.stop()
+    return counted(job, tree / "tests" / "output" / "junit", "*.xml", code)
+
+
+def ansible_lint(job: Job) -> Outcome:
+    tree = unpack(job.step.name)
+    # The artefact has its metadata as MANIFEST.json; the linter has rules for the source of it.
+    shutil.copy(ROOT / "galaxy.yml", tree)
+    job.call(
+        [LINT.command("ansible-lint"), "-c", str(ROOT / ".ansible-lint"), "--offline", "--strict", "--nocolor"],
+        cwd=tree,
+        variables=collection_variables(LINT, job, tree),
+    )
+    return Outcome()
+
+
+def collection_variables(used: Environment, job: Job, tree: Path) -> dict[str, str]:
+    folder = home(job.step.name, used)
+    return {**toolchain.tool_environment(used, folder), "ANSIBLE_COLLECTIONS_PATH": str(tree.parents[2])}
+
+
+def docs(job: Job) -> Outcome:
+    tree = unpack(job.step.name)
+    shutil.copy(ROOT / "galaxy.yml", tree)
+    job.call(
+        [LINT.command("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
+        cwd=tree,
+        variables=collection_variables(LINT, job, tree),
+    )
+    return Outcome()
+
+
+def changelog(job: Job) -> Outcome:
+    job.call([LINT.command("antsibull-changelog"), "lint"])
+    return Outcome()
+
+
+def importer(job: Job) -> Outcome:
+    """Galaxy's own checks, as it makes them on upload; its ansible-test run needs containers and is ours above."""
+    folder = home(job.step.name, GALAXY)
+    config = folder / "galaxy-importer.cfg"
+    values = {
+        "CHECK_REQUIRED_TAGS": "True",
+        "RUN_ANSIBLE_TEST": "False",
+        "RUN_ANSIBLE_DOC": "True",
+        "RUN_ANSIBLE_LINT": "True",
+        "OFFLINE_ANSIBLE_LINT": "True",
+        "RUN_FLAKE8": "False",
+        "ANSIBLE_LOCAL_TMP": str(folder / "tmp"),
+    }
+    config.write_text("[galaxy-importer]\n" + "".join(f"{name} = {value}\n" for name, value in values.items()))
+    job.call(
+        [GALAXY.command("python"), "-m", "galaxy_importer.main", str(built())],
+        cwd=folder,
+        variables={**toolchain.tool_environment(GALAXY, folder), "GALAXY_IMPORTER_CONFIG": str(config)},
+    )
+    said = job.log.read_text()
+    findings = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
+    if findings or "completed successfully" not in said:
+        raise Failed(f"the importer objects: {findings[0] if findings else 'see its log'}")
+    return Outcome()
+
+
+def steps() -> list[Step]:
+    newest = toolchain.newest_ansible()
+    server, built_first = ("environment",), ("environment", "artefact")
+    listed = [
+        Step(
+            "environment",
+            "the server's and ansible-core's environment",
+            lambda job: environment(job, RUN, TEST),
+            counts=False,
+        ),
+        Step("environment-lint", "the linters' environment", lambda job: environment(job, LINT), counts=False),
+        Step("ruff-check", "ruff check", ruff_check, server),
+        Step("ruff-format", "ruff format --check", ruff_format, server),
+        Step("house", "rules of the house that no linter knows", house, server),
+        Step("artefact", "the collection's artefact builds", artefact, server),
+        Step("server-tests", "pytest on SQLite and PostgreSQL", server_tests, server),
+        Step("sanity", "ansible-test sanity, pinned ansible-core", lambda job: sanity(job, RUN), built_first),
+        Step("types", "mypy --strict", types, server),
+        Step("imports", "import-linter", imports, server),
+        Step("generated", "generated modules are up to date", generated, server),
+        Step("api", "schemathesis against a running server", api, server),
+        Step("units", "ansible-test units, pinned ansible-core", lambda job: units(job, RUN), built_first),
+        Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),
+        Step("ansible-lint", "ansible-lint, profile production", ansible_lint, ("environment-lint", "artefact")),
+        Step("changelog", "antsibull-changelog lint", changelog, ("environment-lint",)),
+        Step("docs", "antsibull-docs lint of the modules' documentation", docs, ("environment-lint", "artefact")),
+        Step(
+            "environment-galaxy",
+            "the Galaxy importer's environment",
+            lambda job: environment(job, GALAXY),
+            counts=False,
+        ),
+        Step("importer", "the Galaxy importer's checks", importer, ("environment-galaxy", "artefact")),
+    ]
+    if newest is None:
+        toolchain.say("No Python 3.12 or newer here: the collection is not tried on the newest ansible-core.")
+        return listed
+    both = ("environment-newest", "artefact")
+    listed += [
+        Step("environment-newest", "the newest ansible-core", lambda job: environment(job, newest), counts=False),
+        Step("sanity-newest", "ansible-test sanity, newest ansible-core", lambda job: sanity(job, newest), both),
+        Step("units-newest", "ansible-test units, newest ansible-core", lambda job: units(job, newest), both),
+        Step(
+            "integration-newest",
+            "ansible-test integration, newest ansible-core",
+            lambda job: integration(job, newest),
+            (*both, "environment"),
+        ),
+    ]
+    return listed
