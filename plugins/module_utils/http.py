@@ -87,6 +87,9 @@ class Transport:
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
             content = response.read(MAX_ANSWER_BYTES + 1)
+            if response.length and len(content) <= MAX_ANSWER_BYTES:
+                # http.client notices this by itself only where it reads without a bound.
+                raise http.client.IncompleteRead(content, response.length)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._no_answer(error, kept) from error
