@@ -27,7 +27,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def require_free_port(port: int) -> None:
+def usable_port(text: str) -> int:
+    """The port that the text names. Raises ToolError when it is none, or not to be had."""
+    port = int(text) if text.isdecimal() else 0
+    if not 0 < port < 65536:
+        raise ToolError(f"{text!r} is no port; choose one from 1024 to 65535: make run PORT=8081")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -38,6 +42,7 @@ def require_free_port(port: int) -> None:
             raise ToolError(
                 f"port {port} on 127.0.0.1 is in use; stop what listens there, or choose another: make run PORT=8081"
             ) from None
+    return port
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -53,7 +58,6 @@ class Desk:
     def __init__(self, home: Path, port: int, *, environment: toolchain.Environment = toolchain.RUN) -> None:
         self.home = home
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
         self.environment = environment
         self.config = home / "deskplane.yml"
         self.database = home / "deskplane.db"
@@ -62,6 +66,10 @@ class Desk:
         self.secret_file = home / "secret.key"
         self.log = home / "log"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def key(self) -> str:

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 import toolchain
-from desk import Desk, require_free_port
+from desk import Desk, usable_port
 from toolchain import ROOT, ToolError, say
 
 PLAYBOOKS = ("provision_service_levels.yml", "incident_on_failed_deployment.yml")
@@ -182,14 +182,14 @@ def serve(desk: Desk) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8080, help="port on 127.0.0.1 (default 8080)")
+    parser.add_argument("--port", default="8080", help="port on 127.0.0.1 (default 8080)")
     parser.add_argument("--home", type=Path, default=ROOT / "var", help="where the desk keeps everything")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, stop_on_signal)
     signal.signal(signal.SIGINT, stop_on_signal)
-    desk = Desk(options.home.resolve(), options.port)
+    desk = Desk(options.home.resolve(), 0)
     try:
-        require_free_port(desk.port)
+        desk.port = usable_port(options.port)
         if not (toolchain.RUN.bin / "deskplane").exists():
             say("Building the environment in .venv; this is done once and takes a minute or two …")
         toolchain.RUN.ensure()
