@@ -16,7 +16,7 @@ attributes:
   action_group:
     description: Use C(group/deskplane.helpdesk.all) in C(module_defaults) to set options for all modules of the collection.
     support: full
-    membership: deskplane.helpdesk.all
+    membership: [deskplane.helpdesk.all]
   async:
     description: Can be run with C(async).
     support: none
@@ -46,7 +46,7 @@ attributes:
   action_group:
     description: Use C(group/deskplane.helpdesk.all) in C(module_defaults) to set options for all modules of the collection.
     support: full
-    membership: deskplane.helpdesk.all
+    membership: [deskplane.helpdesk.all]
   async:
     description: Can be run with C(async).
     support: none

@@ -12,7 +12,7 @@ import time
 import uuid
 from urllib.parse import urlencode
 
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.http import BadAddress, NoAnswer, Transport
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.transport import BadAddress, NoAnswer, Transport
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.problems import foreign, problem_text
 
 COLLECTION_VERSION = "0.1.0"

@@ -12,7 +12,7 @@ module: department
 short_description: Manage departments
 version_added: 0.1.0
 description:
-  - Support teams.
+  - A department is a support team, with its members, mailbox, notifications and habits.
   - The desk compares what is there with what is given, and changes only the options that the task holds. An explicit
     V(null) sets an option to its default.
   - Needs the permission C(departments:manage).
@@ -24,31 +24,244 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - X.
+      - Name of the department; it identifies the department.
     type: str
     required: true
   description:
     description:
-      - X.
+      - What the department is for.
     type: str
+  enabled:
+    description:
+      - Whether it takes new tickets and reads mail; old tickets stay.
+      - A new one has V(true).
+    type: bool
+  customer:
+    description:
+      - The one customer that the department works for; null for all.
+      - Name of an existing object of the kind C(customer).
+    type: str
+  members:
+    description:
+      - Usernames of the department's members.
+      - Names of existing objects of the kind C(user).
+      - The order does not matter.
+    type: list
+    elements: str
+  workflow:
+    description:
+      - Workflow of its tickets; null for the setting C(workflow.default).
+    type: str
+    choices:
+      - free
+      - itil
+  auto_assign_on_open:
+    description:
+      - Whether the first member who opens an unassigned ticket is assigned it.
+      - A new one has V(false).
+    type: bool
   imap:
     description:
-      - X.
+      - The mailbox that is read.
     type: dict
     suboptions:
       server:
         description:
-          - X.
+          - Host of the IMAP server; null for no mail in.
         type: str
       port:
         description:
-          - X.
+          - Port of the IMAP server.
+          - A new one has V(993).
         type: int
+      username:
+        description:
+          - Login name.
+        type: str
       password:
         description:
-          - X.
+          - Password.
           - It is written only, and compared on the server; the same value again is no change.
         type: str
+      tls:
+        description:
+          - How the connection is protected.
+          - A new one has V(tls).
+        type: str
+        choices:
+          - tls
+          - starttls
+          - none
+      folder:
+        description:
+          - Folder that is read.
+          - A new one has V(INBOX).
+        type: str
+  smtp:
+    description:
+      - How the department's mail is sent.
+    type: dict
+    suboptions:
+      server:
+        description:
+          - Host of the SMTP server; null for the desk's own.
+        type: str
+      port:
+        description:
+          - Port of the SMTP server.
+          - A new one has V(587).
+        type: int
+      username:
+        description:
+          - Login name; null for no login.
+        type: str
+      password:
+        description:
+          - Password.
+          - It is written only, and compared on the server; the same value again is no change.
+        type: str
+      tls:
+        description:
+          - How the connection is protected.
+          - A new one has V(starttls).
+        type: str
+        choices:
+          - tls
+          - starttls
+          - none
+      from_address:
+        description:
+          - Address that mail comes from.
+        type: str
+      from_name:
+        description:
+          - Name that mail comes from.
+        type: str
+  auto_reply:
+    description:
+      - The answer to a mail that opened a ticket.
+    type: dict
+    suboptions:
+      enabled:
+        description:
+          - Whether it is sent.
+          - A new one has V(false).
+        type: bool
+      subject:
+        description:
+          - Subject; V(${ticket_number}) and V(${subject}) are filled in.
+        type: str
+      body_html:
+        description:
+          - Body as HTML; the same placeholders.
+        type: str
+  follow_up:
+    description:
+      - The reminder to a customer who fell silent.
+    type: dict
+    suboptions:
+      enabled:
+        description:
+          - Whether it is sent.
+          - A new one has V(false).
+        type: bool
+      after_days:
+        description:
+          - After how many days of silence.
+          - A new one has V(7).
+        type: int
+      subject:
+        description:
+          - Subject; the placeholders of the automatic answer.
+        type: str
+      body_html:
+        description:
+          - Body as HTML; the same placeholders.
+        type: str
+  time_tracking:
+    description:
+      - The automatic timer.
+    type: dict
+    suboptions:
+      enabled:
+        description:
+          - Whether opening a ticket starts a timer.
+          - A new one has V(false).
+        type: bool
+      idle_timeout_minutes:
+        description:
+          - Minutes without an action after which it pauses.
+          - A new one has V(15).
+        type: int
+      confirm_timeout_minutes:
+        description:
+          - Minutes after which it asks whether work goes on.
+          - A new one has V(60).
+        type: int
+      rounding_minutes:
+        description:
+          - Step that booked time is rounded to; 0 for none.
+          - A new one has V(0).
+        type: int
+  cleanup:
+    description:
+      - What becomes of tickets that nobody touches.
+    type: dict
+    suboptions:
+      close_after_days:
+        description:
+          - Days without a change after which a ticket is closed; null for never.
+        type: int
+      close_statuses:
+        description:
+          - Statuses in which a ticket is closed so.
+          - The order does not matter.
+        type: list
+        elements: str
+        choices:
+          - open
+          - in_progress
+          - waiting
+          - resolved
+      note:
+        description:
+          - Internal message on a ticket that was closed so.
+        type: str
+      delete_closed_after_days:
+        description:
+          - Days after which a closed ticket is deleted; null for never.
+        type: int
+      delete_files:
+        description:
+          - Whether the files go with it.
+          - A new one has V(true).
+        type: bool
+  notifications:
+    description:
+      - Who is told of what by mail.
+    type: dict
+    suboptions:
+      recipients:
+        description:
+          - Mail addresses.
+          - The order does not matter.
+        type: list
+        elements: str
+      events:
+        description:
+          - Events that they are told of.
+          - The order does not matter.
+        type: list
+        elements: str
+        choices:
+          - ticket_created
+          - ticket_updated
+          - ticket_closed
+          - ticket_assigned
+          - comment_added
+          - sla_warning
+          - sla_breached
+          - auto_closed
   state:
     description:
       - V(present) makes the department if there is none, and changes the options that are given.
@@ -69,11 +282,23 @@ seealso:
 
 EXAMPLES = r"""
 ---
-- name: Make it
+- name: The service desk and its mailbox
   deskplane.helpdesk.department:
     deskplane_url: https://desk.example.com
     deskplane_api_key: "{{ vault_deskplane_api_key }}"
-    name: Support
+    name: Service Desk
+    members:
+      - mia
+    imap:
+      server: imap.example.org
+      username: desk@example.org
+      password: "{{ vault_imap_password }}"
+    notifications:
+      recipients:
+        - leads@example.org
+      events:
+        - sla_breached
+    state: present
 """
 
 RETURN = r"""
@@ -84,34 +309,299 @@ department:
   returned: success
   type: dict
   contains:
+    id:
+      description:
+        - Its id, which renaming does not change.
+      type: str
+      returned: success
     name:
       description:
-        - X.
+        - Name of the department; it identifies the department.
       type: str
       returned: success
     description:
       description:
-        - X.
+        - What the department is for.
       type: str
+      returned: success
+    enabled:
+      description:
+        - Whether it takes new tickets and reads mail; old tickets stay.
+      type: bool
+      returned: success
+    customer:
+      description:
+        - The one customer that the department works for; null for all.
+      type: str
+      returned: success
+    members:
+      description:
+        - Usernames of the department's members.
+      type: list
+      returned: success
+      elements: str
+    workflow:
+      description:
+        - Workflow of its tickets; null for the setting C(workflow.default).
+      type: str
+      returned: success
+    auto_assign_on_open:
+      description:
+        - Whether the first member who opens an unassigned ticket is assigned it.
+      type: bool
       returned: success
     imap:
       description:
-        - X.
+        - The mailbox that is read.
       type: dict
       returned: success
       contains:
         server:
           description:
-            - X.
+            - Host of the IMAP server; null for no mail in.
           type: str
           returned: success
         port:
           description:
-            - X.
+            - Port of the IMAP server.
           type: int
           returned: success
+        username:
+          description:
+            - Login name.
+          type: str
+          returned: success
+        password:
+          description:
+            - Password.
+            - Never shown; where there is one, a fixed word stands in its place.
+          type: str
+          returned: success
+        tls:
+          description:
+            - How the connection is protected.
+          type: str
+          returned: success
+        folder:
+          description:
+            - Folder that is read.
+          type: str
+          returned: success
+    smtp:
+      description:
+        - How the department's mail is sent.
+      type: dict
+      returned: success
+      contains:
+        server:
+          description:
+            - Host of the SMTP server; null for the desk's own.
+          type: str
+          returned: success
+        port:
+          description:
+            - Port of the SMTP server.
+          type: int
+          returned: success
+        username:
+          description:
+            - Login name; null for no login.
+          type: str
+          returned: success
+        password:
+          description:
+            - Password.
+            - Never shown; where there is one, a fixed word stands in its place.
+          type: str
+          returned: success
+        tls:
+          description:
+            - How the connection is protected.
+          type: str
+          returned: success
+        from_address:
+          description:
+            - Address that mail comes from.
+          type: str
+          returned: success
+        from_name:
+          description:
+            - Name that mail comes from.
+          type: str
+          returned: success
+    auto_reply:
+      description:
+        - The answer to a mail that opened a ticket.
+      type: dict
+      returned: success
+      contains:
+        enabled:
+          description:
+            - Whether it is sent.
+          type: bool
+          returned: success
+        subject:
+          description:
+            - Subject; V(${ticket_number}) and V(${subject}) are filled in.
+          type: str
+          returned: success
+        body_html:
+          description:
+            - Body as HTML; the same placeholders.
+          type: str
+          returned: success
+    follow_up:
+      description:
+        - The reminder to a customer who fell silent.
+      type: dict
+      returned: success
+      contains:
+        enabled:
+          description:
+            - Whether it is sent.
+          type: bool
+          returned: success
+        after_days:
+          description:
+            - After how many days of silence.
+          type: int
+          returned: success
+        subject:
+          description:
+            - Subject; the placeholders of the automatic answer.
+          type: str
+          returned: success
+        body_html:
+          description:
+            - Body as HTML; the same placeholders.
+          type: str
+          returned: success
+    time_tracking:
+      description:
+        - The automatic timer.
+      type: dict
+      returned: success
+      contains:
+        enabled:
+          description:
+            - Whether opening a ticket starts a timer.
+          type: bool
+          returned: success
+        idle_timeout_minutes:
+          description:
+            - Minutes without an action after which it pauses.
+          type: int
+          returned: success
+        confirm_timeout_minutes:
+          description:
+            - Minutes after which it asks whether work goes on.
+          type: int
+          returned: success
+        rounding_minutes:
+          description:
+            - Step that booked time is rounded to; 0 for none.
+          type: int
+          returned: success
+    cleanup:
+      description:
+        - What becomes of tickets that nobody touches.
+      type: dict
+      returned: success
+      contains:
+        close_after_days:
+          description:
+            - Days without a change after which a ticket is closed; null for never.
+          type: int
+          returned: success
+        close_statuses:
+          description:
+            - Statuses in which a ticket is closed so.
+          type: list
+          returned: success
+          elements: str
+        note:
+          description:
+            - Internal message on a ticket that was closed so.
+          type: str
+          returned: success
+        delete_closed_after_days:
+          description:
+            - Days after which a closed ticket is deleted; null for never.
+          type: int
+          returned: success
+        delete_files:
+          description:
+            - Whether the files go with it.
+          type: bool
+          returned: success
+    notifications:
+      description:
+        - Who is told of what by mail.
+      type: dict
+      returned: success
+      contains:
+        recipients:
+          description:
+            - Mail addresses.
+          type: list
+          returned: success
+          elements: str
+        events:
+          description:
+            - Events that they are told of.
+          type: list
+          returned: success
+          elements: str
   sample:
-    name: Support
+    id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a15
+    name: Service Desk
+    description: ""
+    enabled: true
+    customer: null
+    members:
+      - mia
+    workflow: null
+    auto_assign_on_open: false
+    imap:
+      server: imap.example.org
+      port: 993
+      username: desk@example.org
+      password: (secret)
+      tls: tls
+      folder: INBOX
+    smtp:
+      server: null
+      port: 587
+      username: null
+      password: null
+      tls: starttls
+      from_address: null
+      from_name: null
+    auto_reply:
+      enabled: false
+      subject: ""
+      body_html: ""
+    follow_up:
+      enabled: false
+      after_days: 7
+      subject: ""
+      body_html: ""
+    time_tracking:
+      enabled: false
+      idle_timeout_minutes: 15
+      confirm_timeout_minutes: 60
+      rounding_minutes: 0
+    cleanup:
+      close_after_days: null
+      close_statuses: []
+      note: ""
+      delete_closed_after_days: null
+      delete_files: true
+    notifications:
+      recipients:
+        - leads@example.org
+      events:
+        - sla_breached
 action:
   description: What was done, or in check mode would be done.
   returned: success
@@ -157,12 +647,92 @@ DECLARATION = Resource(
     options={
         "name": {"type": "str", "required": True},
         "description": {"type": "str"},
+        "enabled": {"type": "bool"},
+        "customer": {"type": "str"},
+        "members": {"type": "list", "elements": "str"},
+        "workflow": {"type": "str", "choices": ["free", "itil"]},
+        "auto_assign_on_open": {"type": "bool"},
         "imap": {
             "type": "dict",
             "options": {
                 "server": {"type": "str"},
                 "port": {"type": "int"},
+                "username": {"type": "str"},
                 "password": {"type": "str", "no_log": True},
+                "tls": {"type": "str", "choices": ["tls", "starttls", "none"]},
+                "folder": {"type": "str"},
+            },
+        },
+        "smtp": {
+            "type": "dict",
+            "options": {
+                "server": {"type": "str"},
+                "port": {"type": "int"},
+                "username": {"type": "str"},
+                "password": {"type": "str", "no_log": True},
+                "tls": {"type": "str", "choices": ["tls", "starttls", "none"]},
+                "from_address": {"type": "str"},
+                "from_name": {"type": "str"},
+            },
+        },
+        "auto_reply": {
+            "type": "dict",
+            "options": {
+                "enabled": {"type": "bool"},
+                "subject": {"type": "str"},
+                "body_html": {"type": "str"},
+            },
+        },
+        "follow_up": {
+            "type": "dict",
+            "options": {
+                "enabled": {"type": "bool"},
+                "after_days": {"type": "int"},
+                "subject": {"type": "str"},
+                "body_html": {"type": "str"},
+            },
+        },
+        "time_tracking": {
+            "type": "dict",
+            "options": {
+                "enabled": {"type": "bool"},
+                "idle_timeout_minutes": {"type": "int"},
+                "confirm_timeout_minutes": {"type": "int"},
+                "rounding_minutes": {"type": "int"},
+            },
+        },
+        "cleanup": {
+            "type": "dict",
+            "options": {
+                "close_after_days": {"type": "int"},
+                "close_statuses": {
+                    "type": "list",
+                    "elements": "str",
+                    "choices": ["open", "in_progress", "waiting", "resolved"],
+                },
+                "note": {"type": "str"},
+                "delete_closed_after_days": {"type": "int"},
+                "delete_files": {"type": "bool"},
+            },
+        },
+        "notifications": {
+            "type": "dict",
+            "options": {
+                "recipients": {"type": "list", "elements": "str"},
+                "events": {
+                    "type": "list",
+                    "elements": "str",
+                    "choices": [
+                        "ticket_created",
+                        "ticket_updated",
+                        "ticket_closed",
+                        "ticket_assigned",
+                        "comment_added",
+                        "sla_warning",
+                        "sla_breached",
+                        "auto_closed",
+                    ],
+                },
             },
         },
         "state": {"type": "str", "choices": ["present", "absent"]},

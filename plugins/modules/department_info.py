@@ -43,7 +43,7 @@ EXAMPLES = r"""
 # or from module_defaults for group/deskplane.helpdesk.all.
 - name: Read one by its name
   deskplane.helpdesk.department_info:
-    name: Support
+    name: Service Desk
 """
 
 RETURN = r"""
@@ -54,34 +54,299 @@ departments:
   type: list
   elements: dict
   contains:
+    id:
+      description:
+        - Its id, which renaming does not change.
+      type: str
+      returned: success
     name:
       description:
-        - X.
+        - Name of the department; it identifies the department.
       type: str
       returned: success
     description:
       description:
-        - X.
+        - What the department is for.
       type: str
+      returned: success
+    enabled:
+      description:
+        - Whether it takes new tickets and reads mail; old tickets stay.
+      type: bool
+      returned: success
+    customer:
+      description:
+        - The one customer that the department works for; null for all.
+      type: str
+      returned: success
+    members:
+      description:
+        - Usernames of the department's members.
+      type: list
+      returned: success
+      elements: str
+    workflow:
+      description:
+        - Workflow of its tickets; null for the setting C(workflow.default).
+      type: str
+      returned: success
+    auto_assign_on_open:
+      description:
+        - Whether the first member who opens an unassigned ticket is assigned it.
+      type: bool
       returned: success
     imap:
       description:
-        - X.
+        - The mailbox that is read.
       type: dict
       returned: success
       contains:
         server:
           description:
-            - X.
+            - Host of the IMAP server; null for no mail in.
           type: str
           returned: success
         port:
           description:
-            - X.
+            - Port of the IMAP server.
           type: int
           returned: success
+        username:
+          description:
+            - Login name.
+          type: str
+          returned: success
+        password:
+          description:
+            - Password.
+            - Never shown; where there is one, a fixed word stands in its place.
+          type: str
+          returned: success
+        tls:
+          description:
+            - How the connection is protected.
+          type: str
+          returned: success
+        folder:
+          description:
+            - Folder that is read.
+          type: str
+          returned: success
+    smtp:
+      description:
+        - How the department's mail is sent.
+      type: dict
+      returned: success
+      contains:
+        server:
+          description:
+            - Host of the SMTP server; null for the desk's own.
+          type: str
+          returned: success
+        port:
+          description:
+            - Port of the SMTP server.
+          type: int
+          returned: success
+        username:
+          description:
+            - Login name; null for no login.
+          type: str
+          returned: success
+        password:
+          description:
+            - Password.
+            - Never shown; where there is one, a fixed word stands in its place.
+          type: str
+          returned: success
+        tls:
+          description:
+            - How the connection is protected.
+          type: str
+          returned: success
+        from_address:
+          description:
+            - Address that mail comes from.
+          type: str
+          returned: success
+        from_name:
+          description:
+            - Name that mail comes from.
+          type: str
+          returned: success
+    auto_reply:
+      description:
+        - The answer to a mail that opened a ticket.
+      type: dict
+      returned: success
+      contains:
+        enabled:
+          description:
+            - Whether it is sent.
+          type: bool
+          returned: success
+        subject:
+          description:
+            - Subject; V(${ticket_number}) and V(${subject}) are filled in.
+          type: str
+          returned: success
+        body_html:
+          description:
+            - Body as HTML; the same placeholders.
+          type: str
+          returned: success
+    follow_up:
+      description:
+        - The reminder to a customer who fell silent.
+      type: dict
+      returned: success
+      contains:
+        enabled:
+          description:
+            - Whether it is sent.
+          type: bool
+          returned: success
+        after_days:
+          description:
+            - After how many days of silence.
+          type: int
+          returned: success
+        subject:
+          description:
+            - Subject; the placeholders of the automatic answer.
+          type: str
+          returned: success
+        body_html:
+          description:
+            - Body as HTML; the same placeholders.
+          type: str
+          returned: success
+    time_tracking:
+      description:
+        - The automatic timer.
+      type: dict
+      returned: success
+      contains:
+        enabled:
+          description:
+            - Whether opening a ticket starts a timer.
+          type: bool
+          returned: success
+        idle_timeout_minutes:
+          description:
+            - Minutes without an action after which it pauses.
+          type: int
+          returned: success
+        confirm_timeout_minutes:
+          description:
+            - Minutes after which it asks whether work goes on.
+          type: int
+          returned: success
+        rounding_minutes:
+          description:
+            - Step that booked time is rounded to; 0 for none.
+          type: int
+          returned: success
+    cleanup:
+      description:
+        - What becomes of tickets that nobody touches.
+      type: dict
+      returned: success
+      contains:
+        close_after_days:
+          description:
+            - Days without a change after which a ticket is closed; null for never.
+          type: int
+          returned: success
+        close_statuses:
+          description:
+            - Statuses in which a ticket is closed so.
+          type: list
+          returned: success
+          elements: str
+        note:
+          description:
+            - Internal message on a ticket that was closed so.
+          type: str
+          returned: success
+        delete_closed_after_days:
+          description:
+            - Days after which a closed ticket is deleted; null for never.
+          type: int
+          returned: success
+        delete_files:
+          description:
+            - Whether the files go with it.
+          type: bool
+          returned: success
+    notifications:
+      description:
+        - Who is told of what by mail.
+      type: dict
+      returned: success
+      contains:
+        recipients:
+          description:
+            - Mail addresses.
+          type: list
+          returned: success
+          elements: str
+        events:
+          description:
+            - Events that they are told of.
+          type: list
+          returned: success
+          elements: str
   sample:
-    - name: Support
+    - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a15
+      name: Service Desk
+      description: ""
+      enabled: true
+      customer: null
+      members:
+        - mia
+      workflow: null
+      auto_assign_on_open: false
+      imap:
+        server: imap.example.org
+        port: 993
+        username: desk@example.org
+        password: (secret)
+        tls: tls
+        folder: INBOX
+      smtp:
+        server: null
+        port: 587
+        username: null
+        password: null
+        tls: starttls
+        from_address: null
+        from_name: null
+      auto_reply:
+        enabled: false
+        subject: ""
+        body_html: ""
+      follow_up:
+        enabled: false
+        after_days: 7
+        subject: ""
+        body_html: ""
+      time_tracking:
+        enabled: false
+        idle_timeout_minutes: 15
+        confirm_timeout_minutes: 60
+        rounding_minutes: 0
+      cleanup:
+        close_after_days: null
+        close_statuses: []
+        note: ""
+        delete_closed_after_days: null
+        delete_files: true
+      notifications:
+        recipients:
+          - leads@example.org
+        events:
+          - sla_breached
 problem:
   description: The desk's problem document (RFC 9457), with every bad field.
   returned: when the desk refused

@@ -12,7 +12,9 @@ module: sla_policy
 short_description: Manage service level policies
 version_added: 0.1.0
 description:
-  - Declares targets.
+  - A policy promises a time until the first answer and until the resolution of the tickets that it covers.
+  - A ticket gets the policy that its customer names, if that covers the ticket's priority; else the one that lists its
+    customer and priority, then its customer, then its priority, then a general one.
   - The desk compares what is there with what is given, and changes only the options that the task holds. An explicit
     V(null) sets an option to its default.
   - Needs the permission C(sla:manage).
@@ -24,31 +26,36 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - X.
+      - Name of the policy; it identifies the policy.
     type: str
     required: true
   description:
     description:
-      - X.
+      - What the policy is for.
     type: str
   enabled:
     description:
-      - X.
+      - Whether tickets get this policy.
       - A new one has V(true).
     type: bool
+  position:
+    description:
+      - "Which of two policies that fit equally well is taken: the lower one."
+      - A new one has V(100).
+    type: int
   response_minutes:
     description:
-      - X.
+      - Time until the first answer is due; null for no promise.
       - Minutes, or a duration such as V(30m), V(4h) or V(2d).
     type: raw
   resolution_minutes:
     description:
-      - X.
+      - Time until the ticket must be resolved; null for no promise.
       - Minutes, or a duration such as V(30m), V(4h) or V(2d).
     type: raw
   priorities:
     description:
-      - X.
+      - Declared priorities of tickets that the policy covers; empty for all.
       - The order does not matter.
     type: list
     elements: str
@@ -59,11 +66,32 @@ options:
       - critical
   customers:
     description:
-      - X.
+      - Customers whose tickets the policy covers; empty for all.
       - Names of existing objects of the kind C(customer).
       - The order does not matter.
     type: list
     elements: str
+  priority_floor:
+    description:
+      - The least priority that tickets under this policy count as.
+    type: str
+    choices:
+      - low
+      - medium
+      - high
+      - critical
+  warn_minutes:
+    description:
+      - How long before a deadline its state becomes warning.
+      - A new one has V(60).
+      - Minutes, or a duration such as V(30m), V(4h) or V(2d).
+    type: raw
+  critical_minutes:
+    description:
+      - How long before a deadline its state becomes critical.
+      - A new one has V(15).
+      - Minutes, or a duration such as V(30m), V(4h) or V(2d).
+    type: raw
   state:
     description:
       - V(present) makes the service level policy if there is none, and changes the options that are given.
@@ -78,26 +106,30 @@ options:
       - Former O(name) of the service level policy. It is renamed and keeps everything else.
       - No change once the new name exists and the old one does not. Both existing is an error.
     type: str
+notes:
+  - Open tickets are matched anew after a policy changed; a dry run says how many.
 seealso:
   - module: deskplane.helpdesk.sla_policy_info
 """
 
 EXAMPLES = r"""
 ---
-- name: Answer critical tickets within half an hour
+- name: Answer within 30 minutes what is critical
   deskplane.helpdesk.sla_policy:
     deskplane_url: https://desk.example.com
     deskplane_api_key: "{{ vault_deskplane_api_key }}"
     name: critical-30m
     response_minutes: 30m
+    resolution_minutes: 4h
     priorities:
       - critical
+    state: present
 
 # The tasks below take the connection from DESKPLANE_URL and DESKPLANE_API_KEY in the environment,
 # or from module_defaults for group/deskplane.helpdesk.all.
-- name: Remove it
+- name: Remove a policy
   deskplane.helpdesk.sla_policy:
-    name: critical-30m
+    name: old-policy
     state: absent
 """
 
@@ -111,49 +143,80 @@ sla_policy:
   contains:
     id:
       description:
-        - X.
+        - Its id, which renaming does not change.
       type: str
       returned: success
     name:
       description:
-        - X.
+        - Name of the policy; it identifies the policy.
       type: str
       returned: success
     description:
       description:
-        - X.
+        - What the policy is for.
       type: str
       returned: success
     enabled:
       description:
-        - X.
+        - Whether tickets get this policy.
       type: bool
+      returned: success
+    position:
+      description:
+        - "Which of two policies that fit equally well is taken: the lower one."
+      type: int
       returned: success
     response_minutes:
       description:
-        - X.
+        - Time until the first answer is due; null for no promise.
       type: raw
       returned: success
     resolution_minutes:
       description:
-        - X.
+        - Time until the ticket must be resolved; null for no promise.
       type: raw
       returned: success
     priorities:
       description:
-        - X.
+        - Declared priorities of tickets that the policy covers; empty for all.
       type: list
       returned: success
       elements: str
     customers:
       description:
-        - X.
+        - Customers whose tickets the policy covers; empty for all.
       type: list
       returned: success
       elements: str
+    priority_floor:
+      description:
+        - The least priority that tickets under this policy count as.
+      type: str
+      returned: success
+    warn_minutes:
+      description:
+        - How long before a deadline its state becomes warning.
+      type: raw
+      returned: success
+    critical_minutes:
+      description:
+        - How long before a deadline its state becomes critical.
+      type: raw
+      returned: success
   sample:
+    id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a12
     name: critical-30m
+    description: ""
+    enabled: true
+    position: 100
     response_minutes: 30
+    resolution_minutes: 240
+    priorities:
+      - critical
+    customers: []
+    priority_floor: null
+    warn_minutes: 60
+    critical_minutes: 15
 action:
   description: What was done, or in check mode would be done.
   returned: success
@@ -196,15 +259,24 @@ DECLARATION = Resource(
     kind="sla_policy",
     path="sla-policies",
     key=["name"],
-    formats={"response_minutes": "duration", "resolution_minutes": "duration"},
+    formats={
+        "response_minutes": "duration",
+        "resolution_minutes": "duration",
+        "warn_minutes": "duration",
+        "critical_minutes": "duration",
+    },
     options={
         "name": {"type": "str", "required": True},
         "description": {"type": "str"},
         "enabled": {"type": "bool"},
+        "position": {"type": "int"},
         "response_minutes": {"type": "raw"},
         "resolution_minutes": {"type": "raw"},
         "priorities": {"type": "list", "elements": "str", "choices": ["low", "medium", "high", "critical"]},
         "customers": {"type": "list", "elements": "str"},
+        "priority_floor": {"type": "str", "choices": ["low", "medium", "high", "critical"]},
+        "warn_minutes": {"type": "raw"},
+        "critical_minutes": {"type": "raw"},
         "state": {"type": "str", "choices": ["present", "absent"]},
         "renamed_from": {"type": "str"},
     },

@@ -56,49 +56,80 @@ sla_policies:
   contains:
     id:
       description:
-        - X.
+        - Its id, which renaming does not change.
       type: str
       returned: success
     name:
       description:
-        - X.
+        - Name of the policy; it identifies the policy.
       type: str
       returned: success
     description:
       description:
-        - X.
+        - What the policy is for.
       type: str
       returned: success
     enabled:
       description:
-        - X.
+        - Whether tickets get this policy.
       type: bool
+      returned: success
+    position:
+      description:
+        - "Which of two policies that fit equally well is taken: the lower one."
+      type: int
       returned: success
     response_minutes:
       description:
-        - X.
+        - Time until the first answer is due; null for no promise.
       type: raw
       returned: success
     resolution_minutes:
       description:
-        - X.
+        - Time until the ticket must be resolved; null for no promise.
       type: raw
       returned: success
     priorities:
       description:
-        - X.
+        - Declared priorities of tickets that the policy covers; empty for all.
       type: list
       returned: success
       elements: str
     customers:
       description:
-        - X.
+        - Customers whose tickets the policy covers; empty for all.
       type: list
       returned: success
       elements: str
+    priority_floor:
+      description:
+        - The least priority that tickets under this policy count as.
+      type: str
+      returned: success
+    warn_minutes:
+      description:
+        - How long before a deadline its state becomes warning.
+      type: raw
+      returned: success
+    critical_minutes:
+      description:
+        - How long before a deadline its state becomes critical.
+      type: raw
+      returned: success
   sample:
-    - name: critical-30m
+    - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a12
+      name: critical-30m
+      description: ""
+      enabled: true
+      position: 100
       response_minutes: 30
+      resolution_minutes: 240
+      priorities:
+        - critical
+      customers: []
+      priority_floor: null
+      warn_minutes: 60
+      critical_minutes: 15
 problem:
   description: The desk's problem document (RFC 9457), with every bad field.
   returned: when the desk refused

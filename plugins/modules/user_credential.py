@@ -9,10 +9,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: user_credential
-short_description: Manage users
+short_description: Manage users, their roles, features, passwords and API keys
 version_added: 0.1.0
 description:
-  - Accounts.
+  - "Manages an account: its roles, feature flags, memberships, password and API keys."
+  - A new key is returned once, under RV(api_keys); register it with C(no_log) and store it. A run that finds the key
+    there makes no second one.
   - The desk compares what is there with what is given, and changes only the options that the task holds. An explicit
     V(null) sets an option to its default.
   - Needs the permission C(users:manage).
@@ -24,22 +26,105 @@ extends_documentation_fragment:
 options:
   username:
     description:
-      - X.
+      - Name that the user logs in with; it identifies the user.
     type: str
     required: true
   email:
     description:
-      - X.
+      - Mail address.
+    type: str
+  first_name:
+    description:
+      - First name.
+    type: str
+  last_name:
+    description:
+      - Last name.
+    type: str
+  enabled:
+    description:
+      - Whether the account and its keys work.
+      - A new one has V(true).
+    type: bool
+  roles:
+    description:
+      - Names of the user's roles.
+      - Names of existing objects of the kind C(role).
+      - The order does not matter.
+    type: list
+    elements: str
+  memberships:
+    description:
+      - The customers whose member the user is.
+    type: list
+    elements: dict
+    suboptions:
+      customer:
+        description:
+          - Name of the customer.
+          - Name of an existing object of the kind C(customer).
+        type: str
+        required: true
+      role:
+        description:
+          - "What he is there: viewer sees the customer's record, member works on its tickets, owner also manages its\
+            \ memberships and contacts."
+          - A new one has V(member).
+        type: str
+        choices:
+          - viewer
+          - member
+          - owner
+  features:
+    description:
+      - What the user works with.
+    type: dict
+    suboptions:
+      helpdesk_enabled:
+        description:
+          - Whether he has any right on tickets; administrators always have.
+          - A new one has V(true).
+        type: bool
+      time_tracking_enabled:
+        description:
+          - Whether he books time.
+          - A new one has V(false).
+        type: bool
+  locale:
+    description:
+      - Language, as a BCP 47 tag such as C(en-GB); null for the desk's.
+    type: str
+  time_zone:
+    description:
+      - Time zone of the IANA database; null for the desk's.
+    type: str
+  date_format:
+    description:
+      - How dates are shown, such as C(YYYY-MM-DD); null for the desk's.
+    type: str
+  start_page:
+    description:
+      - What is shown after login.
+      - A new one has V(overview).
+    type: str
+    choices:
+      - overview
+      - tickets
+  default_department:
+    description:
+      - Department of tickets that the user opens without naming one.
+      - Name of an existing object of the kind C(department).
+    type: str
+  starred_customer:
+    description:
+      - The customer whose tickets the start page shows.
+      - Name of an existing object of the kind C(customer).
     type: str
   password:
     description:
-      - X.
+      - Password. Set when the user is made; later only with O(update_password=always).
       - It is written only, and compared on the server; the same value again is no change.
     type: str
-  helpdesk_enabled:
-    description:
-      - X.
-    type: bool
   state:
     description:
       - V(present) makes the user if there is none, and changes the options that are given.
@@ -56,55 +141,125 @@ options:
     type: str
   update_password:
     description:
-      - X.
+      - Whether the password of a user who is there already is set, where it differs.
+      - A new one has V(on_create).
     type: str
     choices:
       - on_create
       - always
   api_keys:
     description:
-      - X.
+      - API keys that the user is to have, or not to have. Keys that are not named stay as they are. A key that is made
+        is answered once.
     type: list
     elements: dict
     suboptions:
       name:
         description:
-          - X.
+          - Name of the key; it identifies the key among the user's.
         type: str
         required: true
       scopes:
         description:
-          - X.
+          - Permissions that the key is limited to; null for all of the user's.
+          - The order does not matter.
+        type: list
+        elements: str
+        choices:
+          - tickets:access
+          - tickets:create
+          - tickets:edit
+          - tickets:assign
+          - tickets:comment
+          - tickets:read_internal
+          - tickets:close
+          - tickets:delete
+          - tickets:view_all
+          - tickets:view_all_departments
+          - time:view
+          - statistics:view
+          - departments:manage
+          - customers:manage
+          - customers:entitle
+          - templates:manage
+          - labels:manage
+          - sla:manage
+          - webhooks:manage
+          - workflows:manage
+          - users:manage
+          - settings:manage
+          - metrics:read
+          - backup:create
+          - audit:read
+          - configuration:plan
+      expires_at:
+        description:
+          - When the key stops working; null for never.
+        type: str
+      allowed_ips:
+        description:
+          - Addresses and networks that the key works from; empty for anywhere.
+          - The order does not matter.
         type: list
         elements: str
       secret:
         description:
-          - X.
+          - The key's secret, from a vault of the caller's, so that a lost answer loses nothing; at least 32 random bytes,
+            as 43 or more of the characters A-Z a-z 0-9 - _.
           - It is written only, and compared on the server; the same value again is no change.
         type: str
       state:
         description:
-          - X.
+          - Whether the key is there.
+          - A new one has V(present).
         type: str
         choices:
           - present
           - absent
       regenerate:
         description:
-          - X.
+          - Replace the key by a new one now; for a key whose secret was lost.
+          - A new one has V(false).
         type: bool
+notes:
+  - "Removing a user keeps the row: applying it again brings the user back, with what was known."
+  - A role can only be given by someone who has every permission in it.
 seealso:
   - module: deskplane.helpdesk.user_credential_info
 """
 
 EXAMPLES = r"""
 ---
-- name: Make it
+- name: An agent of one customer
   deskplane.helpdesk.user_credential:
     deskplane_url: https://desk.example.com
     deskplane_api_key: "{{ vault_deskplane_api_key }}"
+    username: mia
+    email: mia@example.org
+    roles:
+      - agent
+    features:
+      helpdesk_enabled: true
+      time_tracking_enabled: true
+    memberships:
+      - customer: ACME
+        role: member
+    state: present
+
+# The tasks below take the connection from DESKPLANE_URL and DESKPLANE_API_KEY in the environment,
+# or from module_defaults for group/deskplane.helpdesk.all.
+- name: A service account with a key for the pipeline
+  deskplane.helpdesk.user_credential:
     username: pipeline
-    helpdesk_enabled: true
+    roles:
+      - agent
+    api_keys:
+      - name: ci
+        scopes:
+          - tickets:access
+          - tickets:create
+          - tickets:edit
+    state: present
 """
 
 RETURN = r"""
@@ -114,25 +269,148 @@ user:
   returned: success
   type: dict
   contains:
+    id:
+      description:
+        - Its id, which renaming does not change.
+      type: str
+      returned: success
     username:
       description:
-        - X.
+        - Name that the user logs in with; it identifies the user.
       type: str
       returned: success
     email:
       description:
-        - X.
+        - Mail address.
       type: str
       returned: success
-    helpdesk_enabled:
+    first_name:
       description:
-        - X.
+        - First name.
+      type: str
+      returned: success
+    last_name:
+      description:
+        - Last name.
+      type: str
+      returned: success
+    enabled:
+      description:
+        - Whether the account and its keys work.
       type: bool
       returned: success
+    roles:
+      description:
+        - Names of the user's roles.
+      type: list
+      returned: success
+      elements: str
+    memberships:
+      description:
+        - The customers whose member the user is.
+      type: list
+      returned: success
+      elements: dict
+      contains:
+        customer:
+          description:
+            - Name of the customer.
+          type: str
+          returned: success
+        role:
+          description:
+            - "What he is there: viewer sees the customer's record, member works on its tickets, owner also manages its\
+              \ memberships and contacts."
+          type: str
+          returned: success
+    features:
+      description:
+        - What the user works with.
+      type: dict
+      returned: success
+      contains:
+        helpdesk_enabled:
+          description:
+            - Whether he has any right on tickets; administrators always have.
+          type: bool
+          returned: success
+        time_tracking_enabled:
+          description:
+            - Whether he books time.
+          type: bool
+          returned: success
+    locale:
+      description:
+        - Language, as a BCP 47 tag such as C(en-GB); null for the desk's.
+      type: str
+      returned: success
+    time_zone:
+      description:
+        - Time zone of the IANA database; null for the desk's.
+      type: str
+      returned: success
+    date_format:
+      description:
+        - How dates are shown, such as C(YYYY-MM-DD); null for the desk's.
+      type: str
+      returned: success
+    start_page:
+      description:
+        - What is shown after login.
+      type: str
+      returned: success
+    default_department:
+      description:
+        - Department of tickets that the user opens without naming one.
+      type: str
+      returned: success
+    starred_customer:
+      description:
+        - The customer whose tickets the start page shows.
+      type: str
+      returned: success
+    password:
+      description:
+        - Password. Set when the user is made; later only with O(update_password=always).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
+      returned: success
+    password_changed_at:
+      description:
+        - When the password was last set.
+      type: str
+      returned: success
+    last_login_at:
+      description:
+        - When the user last logged in.
+      type: str
+      returned: success
   sample:
-    username: pipeline
+    id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a14
+    username: mia
+    email: mia@example.org
+    first_name: ""
+    last_name: ""
+    enabled: true
+    roles:
+      - agent
+    memberships:
+      - customer: ACME
+        role: member
+    features:
+      helpdesk_enabled: true
+      time_tracking_enabled: true
+    locale: null
+    time_zone: null
+    date_format: null
+    start_page: overview
+    default_department: null
+    starred_customer: null
+    password: null
+    password_changed_at: null
+    last_login_at: null
 api_keys:
-  description: API keys that this run made. A key is shown only this once, so register the result with C(no_log).
+  description: API keys that this run made. A key is shown only this once, so use C(no_log).
   returned: when keys were made
   type: list
   elements: dict
@@ -192,8 +470,32 @@ DECLARATION = Resource(
     options={
         "username": {"type": "str", "required": True},
         "email": {"type": "str"},
+        "first_name": {"type": "str"},
+        "last_name": {"type": "str"},
+        "enabled": {"type": "bool"},
+        "roles": {"type": "list", "elements": "str"},
+        "memberships": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "customer": {"type": "str", "required": True},
+                "role": {"type": "str", "choices": ["viewer", "member", "owner"]},
+            },
+        },
+        "features": {
+            "type": "dict",
+            "options": {
+                "helpdesk_enabled": {"type": "bool"},
+                "time_tracking_enabled": {"type": "bool"},
+            },
+        },
+        "locale": {"type": "str"},
+        "time_zone": {"type": "str"},
+        "date_format": {"type": "str"},
+        "start_page": {"type": "str", "choices": ["overview", "tickets"]},
+        "default_department": {"type": "str"},
+        "starred_customer": {"type": "str"},
         "password": {"type": "str", "no_log": True},
-        "helpdesk_enabled": {"type": "bool"},
         "state": {"type": "str", "choices": ["present", "absent"]},
         "renamed_from": {"type": "str"},
         "update_password": {"type": "str", "choices": ["on_create", "always"], "no_log": False},
@@ -203,7 +505,40 @@ DECLARATION = Resource(
             "no_log": False,
             "options": {
                 "name": {"type": "str", "required": True},
-                "scopes": {"type": "list", "elements": "str"},
+                "scopes": {
+                    "type": "list",
+                    "elements": "str",
+                    "choices": [
+                        "tickets:access",
+                        "tickets:create",
+                        "tickets:edit",
+                        "tickets:assign",
+                        "tickets:comment",
+                        "tickets:read_internal",
+                        "tickets:close",
+                        "tickets:delete",
+                        "tickets:view_all",
+                        "tickets:view_all_departments",
+                        "time:view",
+                        "statistics:view",
+                        "departments:manage",
+                        "customers:manage",
+                        "customers:entitle",
+                        "templates:manage",
+                        "labels:manage",
+                        "sla:manage",
+                        "webhooks:manage",
+                        "workflows:manage",
+                        "users:manage",
+                        "settings:manage",
+                        "metrics:read",
+                        "backup:create",
+                        "audit:read",
+                        "configuration:plan",
+                    ],
+                },
+                "expires_at": {"type": "str"},
+                "allowed_ips": {"type": "list", "elements": "str"},
                 "secret": {"type": "str", "no_log": True},
                 "state": {"type": "str", "choices": ["present", "absent"]},
                 "regenerate": {"type": "bool"},

@@ -43,7 +43,7 @@ EXAMPLES = r"""
 # or from module_defaults for group/deskplane.helpdesk.all.
 - name: Read one by its username
   deskplane.helpdesk.user_credential_info:
-    username: pipeline
+    username: mia
 """
 
 RETURN = r"""
@@ -54,23 +54,146 @@ users:
   type: list
   elements: dict
   contains:
+    id:
+      description:
+        - Its id, which renaming does not change.
+      type: str
+      returned: success
     username:
       description:
-        - X.
+        - Name that the user logs in with; it identifies the user.
       type: str
       returned: success
     email:
       description:
-        - X.
+        - Mail address.
       type: str
       returned: success
-    helpdesk_enabled:
+    first_name:
       description:
-        - X.
+        - First name.
+      type: str
+      returned: success
+    last_name:
+      description:
+        - Last name.
+      type: str
+      returned: success
+    enabled:
+      description:
+        - Whether the account and its keys work.
       type: bool
       returned: success
+    roles:
+      description:
+        - Names of the user's roles.
+      type: list
+      returned: success
+      elements: str
+    memberships:
+      description:
+        - The customers whose member the user is.
+      type: list
+      returned: success
+      elements: dict
+      contains:
+        customer:
+          description:
+            - Name of the customer.
+          type: str
+          returned: success
+        role:
+          description:
+            - "What he is there: viewer sees the customer's record, member works on its tickets, owner also manages its\
+              \ memberships and contacts."
+          type: str
+          returned: success
+    features:
+      description:
+        - What the user works with.
+      type: dict
+      returned: success
+      contains:
+        helpdesk_enabled:
+          description:
+            - Whether he has any right on tickets; administrators always have.
+          type: bool
+          returned: success
+        time_tracking_enabled:
+          description:
+            - Whether he books time.
+          type: bool
+          returned: success
+    locale:
+      description:
+        - Language, as a BCP 47 tag such as C(en-GB); null for the desk's.
+      type: str
+      returned: success
+    time_zone:
+      description:
+        - Time zone of the IANA database; null for the desk's.
+      type: str
+      returned: success
+    date_format:
+      description:
+        - How dates are shown, such as C(YYYY-MM-DD); null for the desk's.
+      type: str
+      returned: success
+    start_page:
+      description:
+        - What is shown after login.
+      type: str
+      returned: success
+    default_department:
+      description:
+        - Department of tickets that the user opens without naming one.
+      type: str
+      returned: success
+    starred_customer:
+      description:
+        - The customer whose tickets the start page shows.
+      type: str
+      returned: success
+    password:
+      description:
+        - Password. Set when the user is made; later only with O(update_password=always).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
+      returned: success
+    password_changed_at:
+      description:
+        - When the password was last set.
+      type: str
+      returned: success
+    last_login_at:
+      description:
+        - When the user last logged in.
+      type: str
+      returned: success
   sample:
-    - username: pipeline
+    - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a14
+      username: mia
+      email: mia@example.org
+      first_name: ""
+      last_name: ""
+      enabled: true
+      roles:
+        - agent
+      memberships:
+        - customer: ACME
+          role: member
+      features:
+        helpdesk_enabled: true
+        time_tracking_enabled: true
+      locale: null
+      time_zone: null
+      date_format: null
+      start_page: overview
+      default_department: null
+      starred_customer: null
+      password: null
+      password_changed_at: null
+      last_login_at: null
 problem:
   description: The desk's problem document (RFC 9457), with every bad field.
   returned: when the desk refused

@@ -12,7 +12,7 @@ module: webhook
 short_description: Manage webhooks
 version_added: 0.1.0
 description:
-  - Hooks.
+  - A webhook is called when something happens to a ticket, of one department or of all.
   - The desk compares what is there with what is given, and changes only the options that the task holds. An explicit
     V(null) sets an option to its default.
   - Needs the permission C(webhooks:manage).
@@ -24,25 +24,68 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - X.
+      - Name of the webhook; it identifies the webhook within its department.
     type: str
     required: true
   department:
     description:
-      - X.
+      - Department whose tickets it is told of; null for all tickets.
       - Name of an existing object of the kind C(department).
     type: str
+  description:
+    description:
+      - What the webhook is for.
+    type: str
+  enabled:
+    description:
+      - Whether it is told.
+      - A new one has V(true).
+    type: bool
   url:
     description:
-      - X.
+      - Address that is called.
+      - Needed to make a webhook.
     type: str
+  method:
+    description:
+      - HTTP method.
+      - A new one has V(POST).
+    type: str
+    choices:
+      - GET
+      - POST
+      - PUT
+      - DELETE
+      - PATCH
   headers:
     description:
-      - X.
+      - Headers that are sent.
+      - "A new one has V(Content-Type: application/json)."
     type: dict
+  body:
+    description:
+      - JSON body, in whose texts V(${ticket_number}), V(${subject}), V(${status}), V(${priority}), V(${assigned_to}),
+        V(${customer}), V(${department}), V(${event}), V(${timestamp}) and V(${url}) are filled in; null for an object
+        with all of them.
+    type: raw
+  events:
+    description:
+      - Events that it is told of; empty for all.
+      - The order does not matter.
+    type: list
+    elements: str
+    choices:
+      - ticket_created
+      - ticket_updated
+      - ticket_closed
+      - ticket_assigned
+      - comment_added
+      - sla_warning
+      - sla_breached
+      - auto_closed
   secret:
     description:
-      - X.
+      - Secret that deliveries are signed with, as C(whsec_) and base64 (Standard Webhooks).
       - It is written only, and compared on the server; the same value again is no change.
     type: str
   state:
@@ -59,18 +102,29 @@ options:
       - Former O(name) of the webhook. It is renamed and keeps everything else.
       - No change once the new name exists and the old one does not. Both existing is an error.
     type: str
+notes:
+  - Write placeholders as V(${subject}); the form with double braces means the same to the server, but would be read by
+    Jinja first.
+  - "Delivery is not part of this version: the configuration is kept and checked."
 seealso:
   - module: deskplane.helpdesk.webhook_info
 """
 
 EXAMPLES = r"""
 ---
-- name: Make it
+- name: Tell the chat of new and closed tickets
   deskplane.helpdesk.webhook:
     deskplane_url: https://desk.example.com
     deskplane_api_key: "{{ vault_deskplane_api_key }}"
     name: chat
-    url: https://chat.example.com
+    department: Service Desk
+    url: https://chat.example.org/hooks/desk
+    body:
+      text: "${event}: ${ticket_number} ${subject}"
+    events:
+      - ticket_created
+      - ticket_closed
+    state: present
 """
 
 RETURN = r"""
@@ -80,28 +134,81 @@ webhook:
   returned: success
   type: dict
   contains:
+    id:
+      description:
+        - Its id, which renaming does not change.
+      type: str
+      returned: success
     name:
       description:
-        - X.
+        - Name of the webhook; it identifies the webhook within its department.
       type: str
       returned: success
     department:
       description:
-        - X.
+        - Department whose tickets it is told of; null for all tickets.
       type: str
+      returned: success
+    description:
+      description:
+        - What the webhook is for.
+      type: str
+      returned: success
+    enabled:
+      description:
+        - Whether it is told.
+      type: bool
       returned: success
     url:
       description:
-        - X.
+        - Address that is called.
+      type: str
+      returned: success
+    method:
+      description:
+        - HTTP method.
       type: str
       returned: success
     headers:
       description:
-        - X.
+        - Headers that are sent.
       type: dict
       returned: success
+    body:
+      description:
+        - JSON body, in whose texts V(${ticket_number}), V(${subject}), V(${status}), V(${priority}), V(${assigned_to}),
+          V(${customer}), V(${department}), V(${event}), V(${timestamp}) and V(${url}) are filled in; null for an object
+          with all of them.
+      type: raw
+      returned: success
+    events:
+      description:
+        - Events that it is told of; empty for all.
+      type: list
+      returned: success
+      elements: str
+    secret:
+      description:
+        - Secret that deliveries are signed with, as C(whsec_) and base64 (Standard Webhooks).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
+      returned: success
   sample:
+    id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a19
     name: chat
+    department: Service Desk
+    description: ""
+    enabled: true
+    url: https://chat.example.org/hooks/desk
+    method: POST
+    headers:
+      Content-Type: application/json
+    body:
+      text: "${event}: ${ticket_number} ${subject}"
+    events:
+      - ticket_closed
+      - ticket_created
+    secret: (secret)
 action:
   description: What was done, or in check mode would be done.
   returned: success
@@ -147,8 +254,26 @@ DECLARATION = Resource(
     options={
         "name": {"type": "str", "required": True},
         "department": {"type": "str"},
+        "description": {"type": "str"},
+        "enabled": {"type": "bool"},
         "url": {"type": "str"},
+        "method": {"type": "str", "choices": ["GET", "POST", "PUT", "DELETE", "PATCH"]},
         "headers": {"type": "dict"},
+        "body": {"type": "raw"},
+        "events": {
+            "type": "list",
+            "elements": "str",
+            "choices": [
+                "ticket_created",
+                "ticket_updated",
+                "ticket_closed",
+                "ticket_assigned",
+                "comment_added",
+                "sla_warning",
+                "sla_breached",
+                "auto_closed",
+            ],
+        },
         "secret": {"type": "str", "no_log": True},
         "state": {"type": "str", "choices": ["present", "absent"]},
         "renamed_from": {"type": "str"},

@@ -58,28 +58,81 @@ webhooks:
   type: list
   elements: dict
   contains:
+    id:
+      description:
+        - Its id, which renaming does not change.
+      type: str
+      returned: success
     name:
       description:
-        - X.
+        - Name of the webhook; it identifies the webhook within its department.
       type: str
       returned: success
     department:
       description:
-        - X.
+        - Department whose tickets it is told of; null for all tickets.
       type: str
+      returned: success
+    description:
+      description:
+        - What the webhook is for.
+      type: str
+      returned: success
+    enabled:
+      description:
+        - Whether it is told.
+      type: bool
       returned: success
     url:
       description:
-        - X.
+        - Address that is called.
+      type: str
+      returned: success
+    method:
+      description:
+        - HTTP method.
       type: str
       returned: success
     headers:
       description:
-        - X.
+        - Headers that are sent.
       type: dict
       returned: success
+    body:
+      description:
+        - JSON body, in whose texts V(${ticket_number}), V(${subject}), V(${status}), V(${priority}), V(${assigned_to}),
+          V(${customer}), V(${department}), V(${event}), V(${timestamp}) and V(${url}) are filled in; null for an object
+          with all of them.
+      type: raw
+      returned: success
+    events:
+      description:
+        - Events that it is told of; empty for all.
+      type: list
+      returned: success
+      elements: str
+    secret:
+      description:
+        - Secret that deliveries are signed with, as C(whsec_) and base64 (Standard Webhooks).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
+      returned: success
   sample:
-    - name: chat
+    - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a19
+      name: chat
+      department: Service Desk
+      description: ""
+      enabled: true
+      url: https://chat.example.org/hooks/desk
+      method: POST
+      headers:
+        Content-Type: application/json
+      body:
+        text: "${event}: ${ticket_number} ${subject}"
+      events:
+        - ticket_closed
+        - ticket_created
+      secret: (secret)
 problem:
   description: The desk's problem document (RFC 9457), with every bad field.
   returned: when the desk refused

@@ -9,7 +9,7 @@ import ipaddress
 import ssl
 
 import pytest
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.http import BadAddress, NoAnswer, Transport
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.transport import BadAddress, NoAnswer, Transport
 from ansible_collections.deskplane.helpdesk.tests.unit.scripted_server import ScriptedServer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

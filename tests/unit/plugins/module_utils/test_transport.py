@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.http import BadAddress, NoAnswer, Transport
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.transport import BadAddress, NoAnswer, Transport
 from ansible_collections.deskplane.helpdesk.tests.unit.scripted_server import HANG_UP, answer
 
 
