@@ -137,13 +137,17 @@ def built() -> Path:
     return files[0]
 
 
-def unpack(name: str) -> Path:
-    """A tree of its own for each step, as ansible-test writes into the collection it tests."""
-    tree = WORK / "trees" / name
+def unpack(job: Job) -> Path:
+    """Install the artefact, into a tree of its own for each step, as ansible-test writes into what it tests."""
+    tree = WORK / "trees" / job.step.name
     shutil.rmtree(tree, ignore_errors=True)
-    (tree / NAME).mkdir(parents=True)
-    with tarfile.open(built()) as archive:
-        archive.extractall(tree / NAME, filter="data")
+    job.call(
+        [RUN.command("ansible-galaxy"), "collection", "install", "--offline", "-p", str(tree), str(built())],
+        variables=toolchain.tool_environment(RUN, home(f"{job.step.name}-install", RUN)),
+    )
+    # A repository of its own: else ansible-test asks the checkout's, finds the tree ignored there, and tests nothing.
+    job.call(["git", "init", "--quiet", str(tree / NAME)])
+    (tree / NAME / ".git" / "info" / "exclude").write_text("/tests/output/\n")
     return tree / NAME
 
 
@@ -205,20 +209,20 @@ def ansible_test(job: Job, used: Environment, tree: Path, *arguments: str) -> in
 
 
 def sanity(job: Job, used: Environment) -> Outcome:
-    tree = unpack(job.step.name)
+    tree = unpack(job)
     # Skipped where its own program is missing, silently, by ansible-test; these two look at no file that we have.
     code = ansible_test(job, used, tree, "sanity", "--junit", "--skip-test", "pslint")
     return counted(job, tree / "tests" / "output" / "junit", "*.xml", code)
 
 
 def units(job: Job, used: Environment) -> Outcome:
-    tree = unpack(job.step.name)
+    tree = unpack(job)
     code = ansible_test(job, used, tree, "units", "--venv")
     return counted(job, tree / "tests" / "output" / "junit", "*.xml", code)
 
 
 def integration(job: Job, used: Environment) -> Outcome:
-    tree = unpack(job.step.name)
+    tree = unpack(job)
     desk = Desk(WORK / "desks" / job.step.name, free_port())
     shutil.rmtree(desk.home, ignore_errors=True)
     try:
@@ -246,7 +250,7 @@ def integration(job: Job, used: Environment) -> Outcome:
 
 
 def ansible_lint(job: Job) -> Outcome:
-    tree = unpack(job.step.name)
+    tree = unpack(job)
     # The artefact has its metadata as MANIFEST.json; the linter has rules for the source of it.
     shutil.copy(ROOT / "galaxy.yml", tree)
     job.call(
@@ -263,7 +267,7 @@ def collection_variables(used: Environment, job: Job, tree: Path) -> dict[str, s
 
 
 def docs(job: Job) -> Outcome:
-    tree = unpack(job.step.name)
+    tree = unpack(job)
     shutil.copy(ROOT / "galaxy.yml", tree)
     job.call(
         [LINT.command("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],

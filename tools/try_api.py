@@ -1,0 +1,63 @@
+"""Try the API with made-up requests, good and bad, made from its own OpenAPI document (schemathesis, all checks).
+
+Starts a desk of its own on an empty database. Ends with 1 when an answer is not what the document promises, or when
+the server's log has a fault (a 5xx, an error, a traceback), whatever the answers looked like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from desk import Desk, free_port
+from toolchain import RUN, ToolError, say
+
+
+def try_requests(desk: Desk, options: argparse.Namespace) -> int:
+    command = [RUN.command("schemathesis"), "--no-color", "run", f"{desk.url}/api/v1/openapi.json"]
+    command += ["--header", f"Authorization: Bearer {desk.key}", "--checks", "all", "--workers", "2"]
+    command += ["--max-examples", str(options.examples), "--seed", str(options.seed), "--continue-on-failure"]
+    command += ["--generation-database", "none", "--request-timeout", "20"]
+    if options.report:
+        command += ["--report", "junit", "--report-junit-path", str(options.report.resolve())]
+    say(f"seed {options.seed}, {options.examples} examples an operation")
+    return subprocess.run(command, cwd=desk.home, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=25, help="requests for each operation and phase (default 25)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="repeats the run that had it")  # noqa: S311
+    parser.add_argument("--report", type=Path, help="write a JUnit file here")
+    parser.add_argument("--home", type=Path, help="keep the desk, its log too, below this folder")
+    options = parser.parse_args()
+    home = options.home or Path(tempfile.mkdtemp(prefix="deskplane-api-"))
+    shutil.rmtree(home, ignore_errors=True)
+    desk = Desk(home.resolve(), free_port())
+    try:
+        desk.prepare()
+        desk.start(worker=False)
+        desk.wait_ready()
+        desk.ensure_key()
+        code = try_requests(desk, options)
+        desk.require_alive()
+        if desk.status("/api/v1/users?limit=1") != 200:
+            raise ToolError("the run took away its own key, so not all of its requests tried what they should")
+        desk.require_no_faults()
+    except ToolError as error:
+        say(f"FAILED: {error}")
+        return 1
+    finally:
+        desk.stop()
+    if not options.home:
+        shutil.rmtree(home, ignore_errors=True)
+    return 1 if code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
