@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,8 @@ def require_venv_module() -> None:
 
 
 def require_writable(folder: Path) -> None:
-    probe = folder / f".write-probe-{os.getpid()}"
     try:
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ToolError(f"cannot write below {folder}: {error.strerror}") from None
 
