@@ -128,14 +128,20 @@ def artefact(job: Job) -> Outcome:
         [RUN.command("ansible-galaxy"), "collection", "build", "--force", "--output-path", str(target)],
         variables=toolchain.tool_environment(RUN, home("build", RUN)),
     )
+    return Outcome(note=f"{built().name}, {built().stat().st_size >> 10} KB")
+
+
+def contents(job: Job) -> Outcome:
+    """What must not be published is not in the artefact, and what must be is."""
     with tarfile.open(built()) as archive:
         names = archive.getnames()
+    job.write("\n".join(names))
     strays = [name for name in names if name.split("/")[0] in {"server", "tools", "var"} or name.startswith(".")]
     if strays:
         raise Failed(f"the artefact has what does not belong in it: {', '.join(strays[:5])}")
     if not any(name.startswith("plugins/modules/") for name in names):
         raise Failed("the artefact has no modules")
-    return Outcome(note=f"{built().name}, {built().stat().st_size >> 10} KB, {len(names)} files")
+    return Outcome(note=f"{len(names)} files")
 
 
 def built() -> Path:
@@ -332,6 +338,7 @@ def steps() -> list[Step]:
         Step("house", "rules of the house that no linter knows", house, server),
         Step("tools-tests", "pytest of these tools", tools_tests, server),
         Step("artefact", "the collection's artefact builds", artefact, server),
+        Step("contents", "nothing but the collection is in the artefact", contents, ("artefact",)),
         Step("server-tests", "pytest on SQLite and PostgreSQL", server_tests, server),
         Step("sanity", "ansible-test sanity, pinned ansible-core", lambda job: sanity(job, RUN), built_first),
         Step("types", "mypy --strict", types, server),
