@@ -55,12 +55,12 @@ def _field_text(error, sent):
             text += " (allowed: %s%s)" % (", ".join(words[:MOST_LISTED]), ", and %d more" % more if more > 0 else "")
         given = _value_at(sent, pointer)
         close = difflib.get_close_matches(given, words, 1) if isinstance(given, str) else None
-        if close:
+        if close and "did you mean" not in detail:
             text += ", did you mean %s?" % close[0]
     elif isinstance(allowed, dict) and allowed:
         text += " (allowed: %s)" % ", ".join("%s %s" % pair for pair in sorted(allowed.items()))
-    elif allowed not in (None, "", [], (), {}):
-        text += " (allowed: %s)" % (allowed,)
+    elif isinstance(allowed, (int, float)):
+        text += " (allowed: %s)" % allowed
     if error.get("code") in ("unknown_reference", "unresolved"):
         text += ", create it first or correct the name"
     return text

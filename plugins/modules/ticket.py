@@ -90,8 +90,8 @@ options:
     choices: [api, console, portal, email, ansible]
   comment:
     description:
-      - An internal message that is added with a change. Nothing is added if nothing else changes,
-        unless O(on_repeat=comment).
+      - An internal message. It is written when this task opens or ends the ticket, and on each repetition with
+        O(on_repeat=comment).
     type: str
   state:
     description:
@@ -106,7 +106,7 @@ options:
       - What a repeated O(state=present) does to the ticket that is already open.
       - V(ignore), which is meant without it, changes nothing if nothing differs.
       - V(count) raises its number of occurrences.
-      - V(comment) adds O(comment), or O(description) without one, as an internal message.
+      - V(comment) adds O(comment) as an internal message.
     type: str
     choices: [ignore, count, comment]
   reopen_within:
@@ -309,15 +309,21 @@ from ansible_collections.deskplane.helpdesk.plugins.module_utils.module import r
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Resource
 
 
+class Ticket(Resource):
+    def subject(self, given):
+        name = given.get("title") or given.get("correlation_key")
+        return "ticket '%s'" % name if name else "ticket"
+
+
 def repeatable(wanted):
-    # The other ways to repeat leave a trace each time, and a comment would come twice.
-    return wanted.get("on_repeat") in (None, "ignore") and not wanted.get("comment")
+    # The other ways to repeat leave a trace each time.
+    return wanted.get("on_repeat") in (None, "ignore")
 
 
 TEXT = {"type": "str"}
 WORDS = {"type": "list", "elements": "str"}
 
-DECLARATION = Resource(
+DECLARATION = Ticket(
     kind="ticket",
     path="tickets",
     key=["correlation_key", "title"],

@@ -54,6 +54,27 @@ options:
     description:
       - Only those on which the user with this name works; V(none) for those that nobody works on.
     type: str
+  owner:
+    description:
+      - Only those for which the user with this name answers.
+    type: str
+  reporter:
+    description:
+      - Only those that the user with this name reported.
+    type: str
+  open:
+    description:
+      - V(true) for open tickets only, V(false) for those that have ended.
+    type: bool
+  title:
+    description:
+      - Only those with exactly this title.
+    type: str
+  sla_state:
+    description:
+      - Only those whose worse running clock is in this state.
+    type: str
+    choices: [ok, warning, critical, breached]
   label:
     description:
       - Only those with this label.
@@ -84,7 +105,7 @@ EXAMPLES = r"""
 
 - name: Read what is open and urgent
   deskplane.helpdesk.ticket_info:
-    status: [open, in_progress, waiting]
+    open: true
     priority: [high, critical]
   register: urgent
 """
@@ -139,7 +160,10 @@ DECLARATION = Tickets(
     constraints={
         "mutually_exclusive": [
             ["number", name]
-            for name in ("correlation_key", "customer", "department", "status", "priority", "type", "assignee", "label", "tag")
+            for name in (
+                *("correlation_key", "customer", "department", "status", "open", "priority", "type", "title"),
+                *("assignee", "owner", "reporter", "sla_state", "label", "tag"),
+            )
         ]
     },
     options={
@@ -155,6 +179,11 @@ DECLARATION = Tickets(
         "priority": {"type": "list", "elements": "str", "choices": ["low", "medium", "high", "critical"]},
         "type": TEXT,
         "assignee": TEXT,
+        "owner": TEXT,
+        "reporter": TEXT,
+        "open": {"type": "bool"},
+        "title": TEXT,
+        "sla_state": {"type": "str", "choices": ["ok", "warning", "critical", "breached"]},
         "label": TEXT,
         "tag": TEXT,
         "limit": {"type": "int"},

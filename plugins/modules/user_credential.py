@@ -371,7 +371,7 @@ user:
       returned: success
     password:
       description:
-        - Password. Set when the user is made; later only with O(update_password=always).
+        - Password. Set when the user is made; later only with C(update_password=always).
         - Never shown; where there is one, a fixed word stands in its place.
       type: str
       returned: success

@@ -170,7 +170,7 @@ def test_a_ticket_needs_something_to_be_recognised_by(server, task):
 
 @pytest.mark.parametrize(
     ("options", "repeatable"),
-    [({}, True), ({"on_repeat": "ignore"}, True), ({"on_repeat": "count"}, False), ({"comment": "again"}, False)],
+    [({}, True), ({"on_repeat": "ignore"}, True), ({"on_repeat": "count"}, False), ({"on_repeat": "comment"}, False)],
 )
 def test_a_ticket_that_leaves_a_trace_each_time_is_not_repeated(options, repeatable):
     assert TICKET.repeatable(options) is repeatable
