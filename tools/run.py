@@ -129,9 +129,14 @@ def show(desk: Desk) -> None:
     tickets = desk.get("/api/v1/tickets?limit=5")["items"]
     table(
         "SLA policies",
-        [("name", "answer within", "resolve within")]
+        [("name", "priorities", "answer within", "resolve within")]
         + [
-            (plain(item["name"]), minutes(item.get("response_minutes")), minutes(item.get("resolution_minutes")))
+            (
+                plain(item["name"]),
+                ", ".join(item.get("priorities") or ["every"]),
+                minutes(item.get("response_minutes")),
+                minutes(item.get("resolution_minutes")),
+            )
             for item in policies
         ],
     )

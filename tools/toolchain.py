@@ -65,12 +65,18 @@ def install_system_packages(names: list[str], why: str) -> None:
         raise ToolError(f"apt-get could not do it: {advice}")
 
 
-def require_venv_module() -> None:
+def has_venv_module() -> bool:
     importlib.invalidate_caches()
-    if importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip"):
-        return
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    install_system_packages([f"python{version}-venv"], f"Python {version} here has no venv module")
+    return bool(importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip"))
+
+
+def require_venv_module() -> None:
+    # Under a lock, as two steps at once may both find it missing, and apt-get serves one at a time.
+    with lock(CACHE / "system-packages.lock"):
+        if has_venv_module():
+            return
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        install_system_packages([f"python{version}-venv"], f"Python {version} here has no venv module")
 
 
 def require_writable(folder: Path) -> None:
