@@ -60,9 +60,38 @@ def findings(path: Path, text: str) -> Iterator[str]:
             yield f"{relative}: the licence header is missing"
 
 
+PIN = re.compile(r"^(?P<name>[\w.-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)", re.MULTILINE)
+# One environment has all of these, so they have to agree.
+TOGETHER = ("build", "runtime", "ansible", "test")
+
+
+def lock_findings(folder: Path) -> Iterator[str]:
+    seen: dict[str, tuple[str, str]] = {}
+    for source in sorted(folder.glob("*.in")):
+        lock = source.with_suffix(".txt")
+        text = lock.read_text() if lock.exists() else ""
+        pins = {pin["name"].lower().replace("_", "-"): pin["version"] for pin in PIN.finditer(text)}
+        lines = [line.split("#")[0].strip() for line in source.read_text().splitlines()]
+        asked = {found[0].lower().replace("_", "-") for line in lines if (found := re.match(r"\w[\w.-]*", line))}
+        blocks = re.split(r"\n(?=\S)", text)
+        given = {
+            found["name"].lower().replace("_", "-")
+            for block in blocks
+            if (found := PIN.match(block)) and re.search(rf"-r \S*\b{re.escape(source.name)}\b", block)
+        }
+        for name in sorted(asked ^ given):
+            yield f"{lock.name} is not what {source.name} asks for ({name}): make lock"
+        if source.stem in TOGETHER:
+            for name, version in pins.items():
+                other, earlier = seen.setdefault(name, (lock.name, version))
+                if earlier != version:
+                    yield f"{name} is {earlier} in {other} and {version} in {lock.name}: make lock"
+
+
 def main() -> int:
     try:
-        found = [
+        found = list(lock_findings(toolchain.LOCKS))
+        found += [
             finding
             for path in tracked()
             if not path.is_symlink() and (text := text_of(path)) is not None
