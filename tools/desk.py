@@ -84,7 +84,6 @@ class Desk:
         try:
             self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.log.mkdir(exist_ok=True)
-            (self.home / "data").mkdir(exist_ok=True)
             if not self.secret_file.exists():
                 write_secret(self.secret_file, secrets.token_urlsafe(48))
             if not self.password_file.exists():
@@ -100,7 +99,6 @@ class Desk:
         values = {
             "database_url": f"sqlite:///{self.database}",
             "secret_key_file": str(self.secret_file),
-            "data_dir": str(self.home / "data"),
             "bind": f"127.0.0.1:{self.port}",
             "log_format": "json",
         }
@@ -116,7 +114,7 @@ class Desk:
         )
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
-            raise ToolError(f"deskplane {' '.join(arguments)}: {lines[-1]}")
+            raise ToolError(f"deskplane {' '.join(arguments)}: {lines[-1].removeprefix('deskplane: ')}")
         return done.stdout.strip()
 
     def ensure_key(self) -> None:
