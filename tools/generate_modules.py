@@ -185,11 +185,9 @@ def formats(fields: list[dict[str, Any]], prefix: str = "") -> dict[str, str]:
 
 
 def return_doc(field: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "description": [sentence(line) for line in field["description"]],
-        "type": field["type"],
-        "returned": "success",
-    }
+    # O() may only name an option of the module at hand, and the _info twin has none of these.
+    about = [sentence(line).replace("O(", "C(") for line in field["description"]]
+    found: dict[str, Any] = {"description": about, "type": field["type"], "returned": "success"}
     if field.get("elements"):
         found["elements"] = field["elements"]
     if field.get("secret"):

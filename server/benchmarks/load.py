@@ -3,7 +3,8 @@
 It is a process of its own, so that its share of the processor can be told from the server's. It reads one job a line
 on standard input and answers one line with what it saw. A job is
     {"port", "seconds", "connections", "requests": [[method, target, body or null], ...], "headers": {...}, "expect"}
-Requests are taken in turn, round and round. An answer with another status ends the job with an error: a benchmark of
+Requests are taken in turn, round and round; COUNTED in one of them becomes another number each time it is sent, so
+that nothing can be answered from memory. An answer with another status ends the job with an error: a benchmark of
 error pages looks fast and says nothing.
 """
 
@@ -16,10 +17,14 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, field
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
 PATIENCE = 30.0
+COUNTED = b"########"
+
+
+_numbers = count(1)
 
 
 class Unexpected(Exception):
@@ -44,6 +49,8 @@ class Connection:
     def send(self, request: bytes) -> None:
         self.buffer.clear()
         self.needed = 0
+        if COUNTED in request:
+            request = request.replace(COUNTED, b"%08d" % next(_numbers))
         self.sent_at = time.perf_counter()
         self.socket.sendall(request)
 

@@ -54,7 +54,7 @@ def connection() -> sqlite3.Connection:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
             local.db.execute(f"PRAGMA {pragma}")
         local.gate = os.open(DATABASE + ".gate", os.O_RDWR | os.O_CREAT)
-    return local.db
+    return local.db  # type: ignore[no-any-return]
 
 
 def answer(value: object, status: int = 200) -> Response:
@@ -86,7 +86,7 @@ def get(number: str) -> Response:
 def list_() -> Response:
     db, limit = connection(), int(request.args["limit"])
     caller(db)
-    rows = db.execute(SELECT + " WHERE t.status = ? ORDER BY t.id DESC LIMIT ?",
+    rows = db.execute(SELECT + " WHERE t.status = ? ORDER BY t.updated_at DESC, t.id DESC LIMIT ?",
                       (request.args["status"], limit + 1)).fetchall()
     more = str(rows[limit - 1][-1]) if len(rows) > limit else None
     return answer({"items": [as_ticket(row) for row in rows[:limit]], "next_cursor": more})

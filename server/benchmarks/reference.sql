@@ -19,7 +19,7 @@ CREATE TABLE ticket (
   response_state TEXT, response_due_at TEXT, response_warn_at TEXT, response_critical_at TEXT, response_met_at TEXT,
   resolution_state TEXT, resolution_due_at TEXT, resolution_warn_at TEXT, resolution_critical_at TEXT,
   resolution_met_at TEXT, UNIQUE (prefix, serial));
-CREATE INDEX ticket_status ON ticket (status, id);
+CREATE INDEX ticket_status ON ticket (status, updated_at, id);
 CREATE TABLE history (
   id INTEGER PRIMARY KEY, ticket_id INTEGER NOT NULL REFERENCES ticket (id), at TEXT NOT NULL, by_id INTEGER,
   field TEXT NOT NULL, old TEXT, new TEXT, cause TEXT NOT NULL);

@@ -146,7 +146,8 @@ def _start(name: str, arguments: list[str], environment: dict[str, str], port: i
 def start_reference(directory: Path, workers: int, threads: int) -> Server:
     port = free_port()
     arguments = [command("gunicorn"), "--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads)]
-    arguments += ["--bind", f"127.0.0.1:{port}", "--chdir", str(HERE), "--log-level", "warning", "reference:app"]
+    arguments += ["--keep-alive", "75", "--log-level", "warning", "--bind", f"127.0.0.1:{port}"]
+    arguments += ["--chdir", str(HERE), "reference:app"]
     environment = {"REFERENCE_DB": str(directory / "reference.db"), "PYTHONDONTWRITEBYTECODE": "1"}
     return _start("the reference", arguments, environment, port, directory / "reference.log")
 
@@ -165,7 +166,6 @@ class Desk:
         self.environment = {
             "DESKPLANE_DATABASE_URL": f"sqlite:///{self.database}",
             "DESKPLANE_SECRET_KEY_FILE": str(secret),
-            "DESKPLANE_DATA_DIR": str(directory),
             "DESKPLANE_ENVIRONMENT": "production",
             "DESKPLANE_LOG_FORMAT": "json",
         }

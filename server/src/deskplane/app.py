@@ -1,0 +1,162 @@
+"""Where the parts are wired together, and the only place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import Flask
+from sqlalchemy.orm import Session
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from deskplane import migrations, system
+from deskplane.configuration import api as configuration_api
+from deskplane.customers.schemas import CUSTOMER
+from deskplane.desks.queries import departments_of
+from deskplane.desks.rules import check_password
+from deskplane.desks.schemas import DEPARTMENT, LABEL, SETTING, TICKET_TYPE
+from deskplane.desks.service import ship_settings
+from deskplane.kernel import http, idempotency
+from deskplane.kernel.actor import Actor
+from deskplane.kernel.clock import Clock, SystemClock
+from deskplane.kernel.crypto import Vault
+from deskplane.kernel.db import Database
+from deskplane.kernel.kind import Registry
+from deskplane.kernel.operation import Operation
+from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.kernel.revision import Kept, current
+from deskplane.kernel.work import Work
+from deskplane.outbox.service import Claimed
+from deskplane.outbox.worker import Job, Worker
+from deskplane.people import rules
+from deskplane.people.keys import LastUse
+from deskplane.people.schemas import ROLE, USER
+from deskplane.people.service import Authenticator, note_password, ship_roles
+from deskplane.service_levels.schemas import SLA_POLICY
+from deskplane.settings import Settings
+from deskplane.tickets import api as tickets_api
+from deskplane.tickets import tasks as tickets_tasks
+from deskplane.tickets.announcements import TOPIC
+from deskplane.webhooks.schemas import WEBHOOK
+
+KINDS = (SETTING, SLA_POLICY, CUSTOMER, ROLE, USER, DEPARTMENT, LABEL, TICKET_TYPE, WEBHOOK)
+
+
+def make_registry() -> Registry:
+    """All kinds, and what the rooms want to be asked or told about them."""
+    registry = Registry(KINDS)
+    registry.on_written["user"].append(note_password)
+    registry.deleting["user"].append(rules.keep_an_administrator)
+    registry.deleting["role"].append(rules.keep_shipped_roles)
+    registry.checks["user"].append(check_password)
+    tickets_tasks.register(registry)
+    return registry
+
+
+def make_operations(registry: Registry) -> list[Operation]:
+    """Every endpoint."""
+    found: list[Operation] = []
+    found += tickets_api.operations()
+    found += configuration_api.operations(registry)
+    found += system.operations(lambda: found)
+    return found
+
+
+@dataclass
+class Desk:
+    """One desk: its database and everything that works on it. What server, worker and command line share."""
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    clock: Clock
+    registry: Registry
+    kept: Kept
+
+    def command_line(self, session: Session) -> Work:
+        """Work on the server's own machine, with every right."""
+        actor = Actor(user_id=None, username="command line", permissions=frozenset(PERMISSIONS))
+        return self._work(session, actor)
+
+    def automation(self, session: Session) -> Work:
+        """Work of the server by itself."""
+        actor = Actor(user_id=None, username="automation", permissions=frozenset(PERMISSIONS))
+        return self._work(session, actor)
+
+    def _work(self, session: Session, actor: Actor) -> Work:
+        return Work(
+            session=session,
+            actor=actor,
+            clock=self.clock,
+            vault=self.vault,
+            registry=self.registry,
+            kept=self.kept,
+            revision=current(session),
+            public_address=self.settings.public_address,
+        )
+
+
+def make_desk(settings: Settings, clock: Clock | None = None) -> Desk:
+    """Opens the database. Raises ValueError or SettingsError for settings that cannot work."""
+    database = Database(settings.database_url, busy_seconds=settings.busy_seconds, pool_size=settings.threads + 2)
+    return Desk(settings, database, Vault([settings.secret()]), clock or SystemClock(), make_registry(), Kept())
+
+
+def migrate(desk: Desk) -> tuple[str | None, str | None]:
+    """Brings the database up to date, with the roles and settings that this version knows; answers from and to."""
+    found = migrations.upgrade(desk.database)
+
+    def ship(session: Session) -> None:
+        ship_roles(session, desk.clock)
+        ship_settings(session, desk.clock)
+
+    desk.database.run(ship, write=True)
+    return found
+
+
+def create_app(desk: Desk) -> Flask:
+    """The WSGI application."""
+    app = Flask("deskplane", static_folder=None)
+    settings = desk.settings
+    server = http.Server(
+        database=desk.database,
+        registry=desk.registry,
+        vault=desk.vault,
+        clock=desk.clock,
+        authenticate=Authenticator(desk.kept, departments_of, LastUse(desk.database)),
+        public_address=settings.public_address,
+        kept=desk.kept,
+        operations=make_operations(desk.registry),
+    )
+    http.mount(app, server, max_body_bytes=settings.max_body_bytes)
+    app.extensions["deskplane"] = server
+    if settings.trusted_proxies:
+        proxies = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
+    return app
+
+
+def make_worker(desk: Desk) -> Worker:
+    """A worker for this desk."""
+
+    def recalculate(message: Claimed) -> None:
+        after: int | None = message.payload["after"]
+        while after is not None:
+            start = after
+            after = desk.database.run(
+                lambda session: tickets_tasks.recalculate(desk.automation(session), {"after": start}),  # noqa: B023
+                write=True,
+            )
+
+    def fan_out(message: Claimed) -> None:
+        """An event is done with once everyone who wants it has it; who wants it registers here."""
+
+    jobs = [
+        Job(
+            "idempotency keys",
+            timedelta(minutes=10),
+            lambda session: idempotency.forget_old(session, desk.clock.now()),
+        )
+    ]
+    handlers = {tickets_tasks.RECALCULATE: recalculate, TOPIC: fan_out}
+    return Worker(desk.database, desk.clock, handlers, jobs)

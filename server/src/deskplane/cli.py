@@ -1,0 +1,251 @@
+"""The command `deskplane`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from deskplane import __version__, migrations
+from deskplane.kernel import logging as logs
+from deskplane.kernel import openapi as openapi_document
+from deskplane.kernel.db import translated
+from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.kernel.problem import Problem
+from deskplane.people import keys, service
+from deskplane.settings import Settings, SettingsError, findings, load, require_safe
+
+
+def _fail(message: str) -> None:
+    for line in message.splitlines():
+        click.echo(f"deskplane: {line}", err=True)
+    sys.exit(1)
+
+
+def clean_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Ends a command with one readable line instead of a traceback."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (SettingsError, ValueError) as error:
+            _fail(str(error))
+        except Problem as problem:
+            lines = [f"{entry.pointer}: {entry.detail}" for entry in problem.errors]
+            _fail("\n".join(lines) or problem.detail)
+        except SQLAlchemyError as error:
+            found = translated(error) if hasattr(error, "orig") else error  # type: ignore[arg-type]
+            text = found.detail if isinstance(found, Problem) else str(getattr(error, "orig", error))
+            _fail(f"database: {text.strip().splitlines()[0]}")
+        except OSError as error:
+            _fail(f"{error.filename or 'system'}: {error.strerror}")
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="deskplane")
+@click.option("--config", metavar="FILE", help="YAML file with the settings. [env: DESKPLANE_CONFIG]")
+@click.pass_context
+def main(context: click.Context, config: str | None) -> None:
+    """Deskplane: a helpdesk whose whole configuration lives in Git.
+
+    Settings come from a YAML file and from the environment (DESKPLANE_DATABASE_URL, DESKPLANE_SECRET_KEY …).
+    """
+    context.obj = config
+
+
+def _settings(config: str | None, **overrides: Any) -> Settings:
+    settings = load(config, **{name: value for name, value in overrides.items() if value is not None})
+    require_safe(settings)
+    logs.configure(settings.log_format, settings.log_level)
+    return settings
+
+
+@main.command()
+@click.option("--bind", metavar="ADDRESS:PORT", help="Where to listen.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Server processes.")
+@click.option("--threads", type=click.IntRange(1, 64), help="Requests that each process serves at once.")
+@click.pass_obj
+@clean_errors
+def serve(config: str | None, bind: str | None, workers: int | None, threads: int | None) -> None:
+    """Serve the API. Brings the database up to date first, unless migrate_on_start is off.
+
+    SIGTERM lets requests in flight end, then stops.
+    """
+    settings = _settings(config, bind=bind, workers=workers, threads=threads)
+    directory = tempfile.mkdtemp(prefix="deskplane-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    # imported once the directory is known: the metrics library reads it on import
+    from deskplane.app import make_desk, migrate
+    from deskplane.serving import run
+
+    try:
+        desk = make_desk(settings)
+        if settings.migrate_on_start:
+            migrate(desk)
+        desk.database.dispose()
+        run(settings)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@main.command()
+@click.pass_obj
+@clean_errors
+def worker(config: str | None) -> None:
+    """Do what waits in the outbox, and the periodic jobs. Any number of workers may run.
+
+    SIGTERM lets the work in hand end, then stops.
+    """
+    from deskplane.app import make_desk, make_worker
+
+    settings = _settings(config)
+    desk = make_desk(settings)
+    with desk.database.transaction(write=False) as session:
+        found = migrations.revision_of(session.connection())
+    if found != migrations.head():
+        raise SettingsError(f"the database is at migration {found}; run: deskplane migrate")
+    working = make_worker(desk)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: working.stop())
+    working.run()
+
+
+@main.command()
+@click.pass_obj
+@clean_errors
+def migrate(config: str | None) -> None:
+    """Bring the database up to date."""
+    from deskplane.app import make_desk
+    from deskplane.app import migrate as run
+
+    before, after = run(make_desk(_settings(config)))
+    click.echo(f"already at {after}" if before == after else f"migrated from {before or 'nothing'} to {after}")
+
+
+@main.command()
+@click.pass_obj
+@clean_errors
+def check(config: str | None) -> None:
+    """Check the settings and the database, and print everything that is wrong, with the fix."""
+    from deskplane.app import make_desk
+
+    settings = load(config)
+    found = [str(finding) for finding in findings(settings)]
+    if not any(line.startswith(("secret_key", "database_url")) for line in found):
+        with make_desk(settings).database.transaction(write=False) as session:
+            at = migrations.revision_of(session.connection())
+        if at != migrations.head():
+            found.append(f"database: is at migration {at or 'none'}, needs {migrations.head()}; run: deskplane migrate")
+    for line in found:
+        click.echo(line)
+    if found:
+        sys.exit(1)
+    click.echo("nothing is wrong")
+
+
+@main.group()
+def user() -> None:
+    """Accounts, on the server's own machine."""
+
+
+@user.command("create-admin")
+@click.argument("username")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--if-missing", is_flag=True, help="It is no error if the administrator is there already.")
+@click.pass_obj
+@clean_errors
+def create_admin(config: str | None, username: str, password_stdin: bool, if_missing: bool) -> None:
+    """Make an administrator. Without a password he works through API keys only."""
+    from deskplane.app import make_desk
+
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    if password is not None and len(password) < 8:
+        raise ValueError("the password must have at least 8 characters")
+    hashed = service.hash_password(password) if password is not None else None
+    desk = make_desk(_settings(config))
+    made = desk.database.run(
+        lambda session: service.create_admin(desk.command_line(session), username, hashed), write=True
+    )
+    if not made and not if_missing:
+        raise ValueError(f"the administrator {username} exists already")
+    click.echo(f"made the administrator {username}" if made else f"{username} is an administrator already", err=True)
+
+
+@user.command()
+@click.argument("username")
+@click.pass_obj
+@clean_errors
+def promote(config: str | None, username: str) -> None:
+    """Make an account an administrator, enabled: the recovery when nobody can log in."""
+    from deskplane.app import make_desk
+
+    desk = make_desk(_settings(config))
+    desk.database.run(lambda session: service.promote(desk.command_line(session), username), write=True)
+    click.echo(f"{username} is an administrator", err=True)
+
+
+@main.group()
+def key() -> None:
+    """API keys, on the server's own machine."""
+
+
+@key.command("create")
+@click.option("--user", "username", required=True, help="Whose key it is.")
+@click.option("--name", required=True, help="Name of the key.")
+@click.option("--scope", "scopes", multiple=True, help="Limit the key to this permission; may be repeated.")
+@click.option("--if-missing", is_flag=True, help="Print nothing, and end well, if the user has a key of that name.")
+@click.pass_obj
+@clean_errors
+def create_key(config: str | None, username: str, name: str, scopes: tuple[str, ...], if_missing: bool) -> None:
+    """Make an API key and print it, alone, on standard output. It is shown once."""
+    from deskplane.app import make_desk
+
+    unknown = sorted(set(scopes) - set(PERMISSIONS))
+    if unknown:
+        raise ValueError(f"there is no permission {', '.join(unknown)}; there are: {', '.join(sorted(PERMISSIONS))}")
+    desk = make_desk(_settings(config))
+    wanted = {"name": name, "scopes": sorted(set(scopes)) or None}
+
+    def work(session: Any) -> str | None:
+        owner = service.find_user(session, username)
+        made = desk.command_line(session)
+        if keys.exists(session, owner.id, name):
+            return None
+        found = keys.make(made, owner.id, wanted)
+        made.change_configuration()
+        return found
+
+    made = desk.database.run(work, write=True)
+    if made is not None:
+        click.echo(made)
+    elif not if_missing:
+        raise ValueError(f"{username} has a key named {name} already; its secret cannot be shown again")
+
+
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    from deskplane.app import make_operations, make_registry
+
+    click.echo(json.dumps(openapi_document.document(make_operations(make_registry())), indent=2))
+
+
+@main.command("describe-kinds")
+def describe_kinds() -> None:
+    """Print everything that generators need to know of all kinds, as JSON."""
+    from deskplane.app import make_registry
+    from deskplane.tickets.describe import describe
+
+    click.echo(json.dumps({"kinds": [kind.describe() for kind in make_registry()], "ticket": describe()}, indent=2))

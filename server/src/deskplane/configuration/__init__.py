@@ -1,0 +1,1 @@
+"""The reconciler: what should be, compared with what is, over all kinds."""

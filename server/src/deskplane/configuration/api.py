@@ -1,0 +1,293 @@
+"""The endpoints that every kind has, made from its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from marshmallow import Schema
+
+from deskplane.configuration import store
+from deskplane.configuration.service import Document, Outcome, Reconciliation
+from deskplane.kernel import pagination
+from deskplane.kernel.etag import etag, require_match
+from deskplane.kernel.fields import Choice, Described, Flag, Text, Whole, object_schema
+from deskplane.kernel.kind import Kind, Registry
+from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.outcome import outcome_schema
+from deskplane.kernel.problem import not_found
+
+PLANNING = "configuration:plan"
+
+
+def _schema(name: str, parts: dict[str, Any], *bases: type[Schema], **attributes: Any) -> type[Schema]:
+    return type(name, (*bases, Schema), {**parts, **attributes})
+
+
+def dry_run_fields() -> dict[str, Described]:
+    """The query parameters of every apply."""
+    return {
+        "dry_run": Flag("Answer what the call would do, and do nothing.", default=False),
+        "allow_unresolved": Flag(
+            "In a dry run: report references to what is not there yet under unresolved, instead of refusing them.",
+            default=False,
+        ),
+    }
+
+
+class Deletion(Schema):
+    """How to delete."""
+
+    cascade = Flag("Delete along what depends on it.", default=False)
+
+
+class KindOperations:
+    """The views of one kind."""
+
+    def __init__(self, kind: Kind, registry: Registry) -> None:
+        self.kind = kind
+        self.word = "".join(part.title() for part in kind.name.split("_"))
+        options: dict[str, Any] = {
+            "state": Choice("Whether the object is to be there.", ("present", "absent"), default="present"),
+            "renamed_from": Text("Earlier name of the object, which then keeps its id.", longest=254),
+        }
+        if kind.cascades:
+            options["cascade"] = Flag("With state absent: delete along what depends on it.", default=False)
+        bases = (kind.schema,) + ((kind.options,) if kind.options else ())
+        self.option_names = {*options, *(kind.options().fields if kind.options else ())}
+        required = kind.key[-1]
+        self.apply_schema = _schema(f"{self.word}Apply", options, *bases, always=(required,))
+        self.patch_schema = _schema(f"{self.word}Patch", {}, kind.schema, always=())
+        filters: dict[str, Any] = {
+            "limit": Whole("How many objects a page has.", least=1, most=pagination.MAX_LIMIT, default=50),
+            "cursor": Text("The next_cursor of the page before.", longest=2000),
+            "sort": Choice("Order.", (required, f"-{required}", "created_at", "-created_at"), default=required),
+        }
+        for name in kind.key:
+            filters[name] = Text(f"Only objects with this {name}.", longest=254)
+        self.list_schema = _schema(f"{self.word}List", filters)
+        model = kind.model
+        key_column = getattr(model, required)
+        self.orders = {
+            required: pagination.Order(
+                ((key_column, False), (model.id, False)), lambda stored: (stored.state[required], stored.id)
+            ),
+            f"-{required}": pagination.Order(
+                ((key_column, True), (model.id, True)), lambda stored: (stored.state[required], stored.id)
+            ),
+            "created_at": pagination.Order(
+                ((model.created_at, False), (model.id, False)), lambda stored: (stored.created_at, stored.id)
+            ),
+            "-created_at": pagination.Order(
+                ((model.created_at, True), (model.id, True)), lambda stored: (stored.created_at, stored.id)
+            ),
+        }
+
+    def apply(self, call: Call) -> Reply:
+        """POST /<kind>/apply"""
+        outcome = self._reconcile(call, self._document(call))
+        answer = outcome_document(self.kind, outcome, dry_run=call.dry_run)
+        headers = {"ETag": etag(outcome.version)} if outcome.version and outcome.action != "delete" else {}
+        created = outcome.action == "create" and not call.dry_run
+        return Reply(answer, 201 if created else 200, headers)
+
+    def prepare(self, call: Call) -> dict[str, Any]:
+        """What must be worked out before the write lock is taken."""
+        assert self.kind.prepare is not None
+        given = {name: value for name, value in call.body.items() if name in self.kind.written}
+        if "id" not in call.path:
+            return self.kind.prepare(call, given, call.body)
+        stored = store.load_by_id(call, self.kind, call.path["id"])
+        keys = {name: stored.state[name] for name in self.kind.key} if stored else {}
+        # a change of one object says what it wants: here a password is always set
+        return self.kind.prepare(call, {**given, **keys}, {"update_password": "always"})
+
+    def _document(self, call: Call) -> Document:
+        body = call.body
+        return Document(
+            given={name: value for name, value in body.items() if name in self.kind.written},
+            absent=body.get("state") == "absent",
+            renamed_from=body.get("renamed_from"),
+            options={name: value for name, value in body.items() if name in self.option_names},
+            prepared=call.prepared or {},
+            if_match=call.if_match,
+        )
+
+    def _reconcile(self, call: Call, document: Document) -> Outcome:
+        work = Reconciliation(call, self.kind, allow_unresolved=bool(call.query.get("allow_unresolved")))
+        return work.apply([document])[0]
+
+    def list(self, call: Call) -> Reply:
+        """GET /<kind>"""
+        kind, query = self.kind, call.query
+        chosen = store.selection(call, kind)
+        statement = chosen.statement.where(*kind.alive())
+        condition = kind.visible(call.actor) if kind.visible else None
+        if condition is not None:
+            statement = statement.where(condition)
+        for name in kind.key:
+            if query[name] is not None:
+                statement = statement.where(chosen.key_columns[name] == query[name])
+        order = pagination.choose(self.orders, query["sort"])
+        scope = f"{kind.name} {query['sort']}"
+        statement = pagination.page(
+            statement, order, scope=scope, cursor=query["cursor"], limit=query["limit"], vault=call.vault
+        )
+        rows, following = pagination.cut(
+            chosen.fetch(call, statement), order, scope=scope, limit=query["limit"], vault=call.vault
+        )
+        return Reply({"items": [store.document(kind, row) for row in rows], "next_cursor": following})
+
+    def get(self, call: Call) -> Reply:
+        """GET /<kind>/{id}"""
+        stored = self._stored(call)
+        tag = etag(stored.version)
+        if call.if_none_match == tag:
+            return Reply(None, 304, {"ETag": tag})
+        return Reply(store.document(self.kind, stored), 200, {"ETag": tag})
+
+    def patch(self, call: Call) -> Reply:
+        """PATCH /<kind>/{id}"""
+        stored = self._stored(call)
+        require_match(call.if_match, stored.version)
+        given = {name: value for name, value in call.body.items() if name in self.kind.written}
+        keys = {name: stored.state[name] for name in self.kind.key}
+        work = Reconciliation(call, self.kind)
+        work.rename(stored, {**keys, **given})
+        outcome = work.apply_to(stored, Document({**keys, **given}, prepared=call.prepared or {}))
+        if outcome.action != "none":
+            call.change_configuration()
+        found = store.load_by_id(call, self.kind, stored.id)
+        assert found is not None
+        return Reply(store.document(self.kind, found), 200, {"ETag": etag(found.version)})
+
+    def delete(self, call: Call) -> Reply:
+        """DELETE /<kind>/{id}"""
+        stored = self._stored(call)
+        require_match(call.if_match, stored.version)
+        keys = {name: stored.state[name] for name in self.kind.key}
+        Reconciliation(call, self.kind).apply_to(stored, Document(keys, absent=True, options=call.query))
+        call.change_configuration()
+        return Reply(None, 204)
+
+    def _stored(self, call: Call) -> store.Stored:
+        stored = store.load_by_id(call, self.kind, call.path["id"])
+        if stored is None:
+            raise not_found()
+        return stored
+
+
+def outcome_document(kind: Kind, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
+    """What an apply answers. What only the server assigns is null in a dry run of a creation."""
+    after = store.shown(kind, outcome.after)
+    if after is not None:
+        after = {"id": None if dry_run and outcome.action == "create" else outcome.id, **after}
+    before = store.shown(kind, outcome.before)
+    if before is not None:
+        before = {"id": outcome.id, **before}
+    return {
+        "changed": outcome.action != "none",
+        "action": outcome.action,
+        "changes": outcome.changes,
+        "before": before,
+        "after": after,
+        "unresolved": outcome.unresolved,
+        "warnings": outcome.warnings,
+        **outcome.extra,
+    }
+
+
+def operations(registry: Registry) -> Iterable[Operation]:
+    """Every operation of every kind."""
+    for kind in registry:
+        yield from kind_operations(kind, registry)
+
+
+def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
+    """The operations of one kind."""
+    views = KindOperations(kind, registry)
+    base = f"/api/v1/{kind.path}"
+    moments: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+    thing = object_schema(
+        kind.fields,
+        answer=True,
+        extra={"id": {"type": ["string", "null"]}, "created_at": moments, "updated_at": moments},
+    )
+    listed = {
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
+    }
+    query = _schema(f"{views.word}ApplyQuery", dry_run_fields())
+    outcome = outcome_schema(thing)
+    reading = (kind.permission, *kind.readers, PLANNING)
+    prepare = views.prepare if kind.prepare else None
+    yield Operation(
+        f"apply_{kind.name}",
+        "POST",
+        f"{base}/apply",
+        views.apply,
+        f"Say what a {kind.title} should be",
+        kind.plural,
+        permission=(kind.permission,),
+        dry_permission=(PLANNING,),
+        query=query,
+        body=views.apply_schema,
+        partial=True,
+        write=True,
+        idempotency=True,
+        prepare=prepare,
+        answers={200: ("What changed, or would.", outcome), 201: ("It was made.", outcome)},
+        description="Changes only the fields that are given; answers `none` and writes nothing where nothing differs.",
+    )
+    yield Operation(
+        f"list_{kind.plural}",
+        "GET",
+        base,
+        views.list,
+        f"List the {kind.plural.replace('_', ' ')}",
+        kind.plural,
+        permission=reading,
+        query=views.list_schema,
+        answers={200: ("A page.", listed)},
+    )
+    yield Operation(
+        f"get_{kind.name}",
+        "GET",
+        f"{base}/{{id}}",
+        views.get,
+        f"Read a {kind.title}",
+        kind.plural,
+        permission=reading,
+        etag=True,
+        answers={200: ("The object.", thing), 304: ("It is as it was.", None)},
+    )
+    yield Operation(
+        f"update_{kind.name}",
+        "PATCH",
+        f"{base}/{{id}}",
+        views.patch,
+        f"Change fields of a {kind.title}",
+        kind.plural,
+        permission=(kind.permission,),
+        body=views.patch_schema,
+        partial=True,
+        write=True,
+        etag=True,
+        prepare=prepare,
+        answers={200: ("The object.", thing)},
+    )
+    if not kind.fixed:
+        yield Operation(
+            f"delete_{kind.name}",
+            "DELETE",
+            f"{base}/{{id}}",
+            views.delete,
+            f"Delete a {kind.title}",
+            kind.plural,
+            permission=(kind.permission,),
+            query=Deletion if kind.cascades else None,
+            write=True,
+            etag=True,
+            answers={204: ("It is gone.", None)},
+        )

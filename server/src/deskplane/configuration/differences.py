@@ -1,0 +1,118 @@
+"""From what is declared and what is there to what should be, and what of it is new. No database here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deskplane.kernel.crypto import Vault
+from deskplane.kernel.fields import SECRET_SHOWN, Described, Group
+from deskplane.kernel.kind import Kind, State
+from deskplane.kernel.problem import FieldError, pointer
+
+Change = dict[str, Any]
+
+
+def defaults(kind: Kind) -> State:
+    """A new object of which nothing is declared."""
+    return {name: part.initial() for name, part in kind.fields.items()}
+
+
+def merged(
+    kind: Kind,
+    before: State | None,
+    given: Mapping[str, Any],
+    prepared: Mapping[str, Any],
+    vault: Vault,
+    errors: list[FieldError],
+) -> State:
+    """What should be: the declared fields over what is there, or over the defaults.
+
+    An explicit null is the default. Objects merge part by part. A secret that is the same as the stored one keeps
+    the stored form, so that it is no change; `(secret)`, as it is shown, keeps it too.
+    """
+    after = dict(before) if before is not None else defaults(kind)
+    for name, value in given.items():
+        part = kind.written.get(name)
+        if part is None:
+            continue
+        current = before.get(name) if before is not None else None
+        if part.secret and kind.prepare is not None:
+            if name in prepared:
+                after[name] = prepared[name]
+        else:
+            after[name] = _value(part, current, value, vault, (name,), errors)
+    return after
+
+
+def _value(
+    part: Described, current: Any, value: Any, vault: Vault, path: tuple[str, ...], errors: list[FieldError]
+) -> Any:
+    if value is None:
+        return part.initial()
+    if part.secret:
+        return _sealed(current, value, vault, path, errors)
+    if isinstance(part, Group):
+        whole = dict(part.initial()) | dict(current or {})
+        for name, inner in value.items():
+            whole[name] = _value(part.parts[name], whole.get(name), inner, vault, (*path, name), errors)
+        return whole
+    return value
+
+
+def _sealed(current: Any, value: str, vault: Vault, path: tuple[str, ...], errors: list[FieldError]) -> Any:
+    if value == SECRET_SHOWN:
+        if current is None:
+            errors.append(FieldError(pointer(*path), "no_secret", "there is no stored secret to keep; give it"))
+        return current
+    if current is not None:
+        try:
+            if vault.open(current) == value:
+                return current
+        except ValueError:
+            pass  # sealed with a key that is gone: the declared secret takes its place
+    return vault.seal(value)
+
+
+def missing(kind: Kind, state: State) -> list[FieldError]:
+    """Fields without which an object cannot be."""
+    return [
+        FieldError(pointer(name), "required", "is required")
+        for name, part in kind.written.items()
+        if part.must_have and state.get(name) is None
+    ]
+
+
+def changes(kind: Kind, before: State | None, after: State) -> list[Change]:
+    """Each field that differs, objects part by part, secrets masked. For a new object, what is not the default."""
+    found: list[Change] = []
+    for name, part in kind.written.items():
+        old = before.get(name) if before is not None else None
+        new = after.get(name)
+        if before is None and name not in kind.key and new == part.initial():
+            continue
+        if isinstance(part, Group):
+            for inner, inner_part in part.parts.items():
+                inner_old = (old or {}).get(inner)
+                inner_new = (new or {}).get(inner)
+                if before is None and inner_new == inner_part.initial():
+                    continue
+                if inner_old != inner_new:
+                    found.append(_change(f"{name}.{inner}", inner_part, inner_old, inner_new))
+        elif old != new:
+            found.append(_change(name, part, old, new))
+    return found
+
+
+def _change(name: str, part: Described, old: Any, new: Any) -> Change:
+    def show(value: Any) -> Any:
+        if value is None:
+            return None
+        return SECRET_SHOWN if part.secret else part.output(value)
+
+    return {"field": name, "before": show(old), "after": show(new)}
+
+
+def fields_changed(before: State, after: State) -> State:
+    """The fields that differ, with their new values."""
+    return {name: value for name, value in after.items() if before.get(name) != value}

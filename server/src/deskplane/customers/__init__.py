@@ -1,0 +1,1 @@
+"""Customers: the companies that tickets are about, and the boundary of isolation."""

@@ -1,0 +1,1 @@
+"""How the desk is arranged: departments, labels, ticket types, workflows, global settings."""

@@ -1,0 +1,34 @@
+"""Who is asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deskplane.kernel.problem import forbidden
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The caller of an operation: a user, through one of his keys, with what he may do.
+
+    `member_of` are the ids of the customers whose tickets he works on, `departments` those of his departments.
+    `key_id` is the API key's, null for the command line.
+    """
+
+    user_id: str | None
+    username: str
+    permissions: frozenset[str]
+    member_of: frozenset[str] = frozenset()
+    sees_customers: frozenset[str] = frozenset()
+    departments: frozenset[str] = frozenset()
+    default_department: str | None = None
+    key_id: str | None = None
+
+    def may(self, permission: str) -> bool:
+        """Whether he has the permission."""
+        return permission in self.permissions
+
+    def need(self, permission: str) -> None:
+        """Raises 403 naming the permission that is missing."""
+        if permission not in self.permissions:
+            raise forbidden(permission)

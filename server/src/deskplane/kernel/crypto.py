@@ -1,0 +1,63 @@
+"""Secrets at rest, and signatures of what we hand out and take back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from functools import cached_property
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+def sha256_hex(text: str) -> str:
+    """For tokens that are random themselves: a slow hash would add nothing."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Vault:
+    """Encrypts, and signs, with keys derived (HKDF, RFC 5869) from the server's secret key.
+
+    The first secret key encrypts; all of them decrypt, which leaves room for rotation.
+    """
+
+    def __init__(self, secret_keys: list[str]) -> None:
+        if not secret_keys:
+            raise ValueError("a vault needs at least one secret key")
+        self._secret_keys = secret_keys
+
+    def _derive(self, secret_key: str, purpose: str) -> bytes:
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"deskplane {purpose}".encode()).derive(
+            secret_key.encode()
+        )
+
+    @cached_property
+    def _fernet(self) -> MultiFernet:
+        keys = [base64.urlsafe_b64encode(self._derive(key, "secrets at rest")) for key in self._secret_keys]
+        return MultiFernet([Fernet(key) for key in keys])
+
+    @cached_property
+    def _signing_key(self) -> bytes:
+        return self._derive(self._secret_keys[0], "signatures")
+
+    def seal(self, text: str) -> str:
+        """Encrypted, as text for a column."""
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def open(self, token: str) -> str:
+        """What `seal` took. Raises ValueError for what was not sealed with one of our keys."""
+        try:
+            return self._fernet.decrypt(token.encode()).decode()
+        except InvalidToken as error:
+            raise ValueError("this secret was sealed with another secret_key") from error
+
+    def signature(self, payload: bytes) -> str:
+        """Sixteen bytes of HMAC-SHA256: enough for a cursor, which gives no rights."""
+        digest = hmac.new(self._signing_key, payload, hashlib.sha256).digest()[:16]
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    def is_signed(self, payload: bytes, signature: str) -> bool:
+        """Compared in constant time."""
+        return hmac.compare_digest(self.signature(payload).encode(), signature.encode("utf-8", "replace"))

@@ -1,0 +1,227 @@
+"""The database: engines, the queue of SQLite's writers, and the one place where transactions are opened and closed.
+
+Two engines for one database: readers cannot write (SQLite `query_only`, PostgreSQL `READ ONLY`) and see one
+snapshot; writers on SQLite take the write lock when they begin (`BEGIN IMMEDIATE`), because a transaction that
+reads first and writes later loses updates or fails as locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+
+from deskplane.kernel.problem import Problem, busy
+
+T = TypeVar("T")
+
+RETRIES = 4
+"""How often a transaction that lost a race (deadlock, serialization failure, unique key) is run anew."""
+
+
+class WriteQueue:
+    """SQLite has one writer at a time: threads queue on a lock, processes on a `flock`, both with one deadline.
+
+    Queueing here is fair and quick where SQLite's own waiting is a poll with growing sleeps. The lock file is
+    opened after a fork, since a lock taken through an inherited descriptor would be shared.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = threading.Lock()
+        self._file: int | None = None
+        self._opened_by: int | None = None
+
+    def _descriptor(self) -> int:
+        if self._file is None or self._opened_by != os.getpid():
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._opened_by = os.getpid()
+        return self._file
+
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[float]:
+        """Waits for its turn, at most `seconds`; yields the seconds that are left. Raises the 503 problem."""
+        deadline = time.monotonic() + seconds
+        if not self._threads.acquire(timeout=seconds):
+            raise busy()
+        try:
+            descriptor = self._descriptor()
+            pause = 0.0002
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise busy() from None
+                    time.sleep(pause)
+                    pause = min(pause * 1.5, 0.002)
+            try:
+                yield max(deadline - time.monotonic(), 0.1)
+            finally:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
+
+
+def _prepare_sqlite(engine: Engine, *, begin: str, read_only: bool, busy_seconds: float) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA cache_size=-16000")
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    @event.listens_for(engine.pool, "reset")
+    def reset(connection: sqlite3.Connection, _record: object, _state: object) -> None:
+        # a COMMIT that failed (disk full) leaves the transaction open, and the pool believes it ended
+        if connection.in_transaction:
+            connection.rollback()
+
+
+class Database:
+    """One database, for as long as the process lives.
+
+    Args:
+        url: SQLAlchemy URL of an SQLite file or of PostgreSQL 15 or newer (`postgresql+psycopg://`).
+        busy_seconds: how long a writer waits for its turn before the caller gets 503.
+        pool_size: connections of each sort that are kept open; as many threads can be served at once.
+    """
+
+    def __init__(self, url: str, *, busy_seconds: float = 10.0, pool_size: int = 8) -> None:
+        self.url: URL = make_url(url)
+        self.busy_seconds = busy_seconds
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._queue: WriteQueue | None = None
+        pool: dict[str, Any] = {
+            "poolclass": QueuePool,
+            "pool_size": pool_size,
+            "max_overflow": pool_size,
+            "pool_timeout": busy_seconds,
+        }
+        if self.is_sqlite:
+            if not self.url.database or self.url.database == ":memory:":
+                raise ValueError("database_url: SQLite needs a file, for example sqlite:////var/lib/deskplane/desk.db")
+            path = Path(self.url.database)
+            self._queue = WriteQueue(path.with_name(path.name + ".lock"))
+            arguments: dict[str, Any] = {"check_same_thread": False, "timeout": busy_seconds}
+            self.writing = create_engine(self.url, connect_args=arguments, **pool)
+            self.reading = create_engine(self.url, connect_args=arguments, **pool)
+            _prepare_sqlite(self.writing, begin="BEGIN IMMEDIATE", read_only=False, busy_seconds=busy_seconds)
+            _prepare_sqlite(self.reading, begin="BEGIN", read_only=True, busy_seconds=busy_seconds)
+        else:
+            bound = int(busy_seconds * 1000)
+            options = f"-c timezone=UTC -c lock_timeout={bound}ms -c statement_timeout={6 * bound}ms"
+            arguments = {"options": options, "application_name": "deskplane"}
+            self.writing = create_engine(self.url, connect_args=arguments, pool_pre_ping=True, **pool)
+            self.reading = create_engine(
+                self.url, connect_args=arguments, pool_pre_ping=True, isolation_level="REPEATABLE READ", **pool
+            )
+
+            @event.listens_for(self.reading, "connect")
+            def read_only(connection: Any, _record: object) -> None:
+                connection.read_only = True
+
+    @contextmanager
+    def transaction(self, *, write: bool, keep: bool = True) -> Iterator[Session]:
+        """A session in a transaction, committed at the end; rolled back on an exception or where `keep` is false."""
+        if not write:
+            with Session(self.reading, autoflush=False, expire_on_commit=False) as session:
+                yield session
+                session.rollback()
+            return
+        if self._queue is None:
+            with self._written(keep) as session:
+                yield session
+            return
+        with self._queue.turn(self.busy_seconds), self._written(keep) as session:
+            yield session
+
+    @contextmanager
+    def _written(self, keep: bool) -> Iterator[Session]:
+        with Session(self.writing, autoflush=False, expire_on_commit=False) as session:
+            yield session
+            if keep:
+                session.commit()
+            else:
+                session.flush()
+                session.rollback()
+
+    def run(self, work: Callable[[Session], T], *, write: bool, keep: bool = True) -> T:
+        """Runs `work` in a transaction, and anew where it lost a race with another.
+
+        `work` must not have an effect outside the database. Raises Problem 503 where the database stays busy, 507
+        where the disk is full.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self.transaction(write=write, keep=keep) as session:
+                    return work(session)
+            except PoolTimeout:
+                raise busy("all database connections are in use; try again") from None
+            except DBAPIError as error:
+                if attempt < RETRIES and lost_a_race(error):
+                    time.sleep(0.005 * attempt * attempt)
+                    continue
+                raise translated(error) from error
+
+    def dispose(self) -> None:
+        """Closes the connections."""
+        self.writing.dispose()
+        self.reading.dispose()
+
+    def after_fork(self) -> None:
+        """A child process must not use its parent's connections."""
+        self.writing.dispose(close=False)
+        self.reading.dispose(close=False)
+
+
+def lost_a_race(error: DBAPIError) -> bool:
+    """Whether running the transaction anew can succeed."""
+    if isinstance(error, IntegrityError):
+        return True  # two callers made the same thing: the second now finds what the first made
+    if error.connection_invalidated:
+        return True
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
+def translated(error: DBAPIError) -> Exception:
+    """A database's error as the answer that it means, or the error itself."""
+    text = str(error.orig)
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(error, IntegrityError):
+        return Problem(
+            409, "conflict", "another request changed the same thing at the same time; read it and try again"
+        )
+    if "disk is full" in text or state == "53100":
+        return Problem(507, "disk_full", "the database's disk is full; nothing was stored")
+    if isinstance(error, OperationalError) and ("locked" in text or "busy" in text or "disk I/O" in text):
+        return busy()
+    if state in {"55P03", "57014", "40001", "40P01", "53300", "57P03"} or error.connection_invalidated:
+        return busy()
+    if isinstance(error, OperationalError) and "connect" in text:
+        return busy("the database cannot be reached; try again", 5)
+    return error

@@ -1,0 +1,653 @@
+"""The fields of schemas: marshmallow fields that validate strictly, bring values into one canonical form, and
+describe themselves once for everything that follows from a schema (OpenAPI, Ansible modules, documentation).
+
+`deserialize` gives the canonical value: sets sorted and without repetition, durations in minutes, colours in lower
+case, text in NFC. Two values that mean the same are equal afterwards, so that spelling never causes a change.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from marshmallow import RAISE, Schema, ValidationError, fields
+
+from deskplane.kernel.clock import rfc3339
+from deskplane.kernel.problem import FieldError, pointer
+
+SECRET_SHOWN = "(secret)"  # noqa: S105 - what is shown in a secret's place
+MAX_TEXT = 65_536
+
+
+class Coded(str):
+    """A message of a validation error that carries a stable code and what would be allowed."""
+
+    code: str
+    allowed: Any
+
+    def __new__(cls, detail: str, code: str, allowed: Any = None) -> Coded:
+        found = super().__new__(cls, detail)
+        found.code = code
+        found.allowed = allowed
+        return found
+
+
+def refuse(code: str, detail: str, allowed: Any = None) -> ValidationError:
+    """The error for one value."""
+    return ValidationError([Coded(detail, code, allowed)])
+
+
+class Described(fields.Field[Any]):
+    """A field that knows its description, default and history.
+
+    Args:
+        description: one sentence, for people.
+        default: what an explicit null, or creation without the field, sets.
+        added: the first version that has the field.
+        read_only: set by the server.
+        secret: write-only; shown as `(secret)`.
+    """
+
+    json_type = "str"
+    json_format: str | None = None
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        default: Any = None,
+        required: bool = False,
+        added: str = "0.1.0",
+        read_only: bool = False,
+        secret: bool = False,
+        entitled: bool = False,
+        shown_as: str | None = None,
+    ) -> None:
+        super().__init__(allow_none=not required, dump_only=read_only)
+        self.description = description
+        self.default = default
+        self.must_have = required
+        self.added = added
+        self.read_only = read_only
+        self.secret = secret
+        self.shown_as = shown_as
+        self.error_messages = {
+            **self.error_messages,
+            "null": Coded("must not be null", "required"),
+            "required": Coded("is required", "required"),
+        }
+
+    @property
+    def choices(self) -> Sequence[Any] | None:
+        """The values that are allowed, where there is a list of them."""
+        return None
+
+    def initial(self) -> Any:
+        """A fresh default."""
+        return self.default
+
+    def output(self, value: Any) -> Any:
+        """The JSON value of a canonical one. Never called with None."""
+        return value
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return None if value is None else self.output(value)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """What generators need to know."""
+        found: dict[str, Any] = {
+            "name": name,
+            "type": self.json_type,
+            "description": [self.description],
+            "required": self.must_have,
+            "default": self.initial(),
+            "secret": self.secret,
+            "read_only": self.read_only,
+            "version_added": self.added,
+        }
+        if self.choices is not None:
+            found["choices"] = list(self.choices)
+        if self.json_format is not None:
+            found["format"] = self.json_format
+        return found
+
+    def json_schema(self, *, answer: bool = False) -> dict[str, Any]:
+        """JSON Schema 2020-12 of the field's value: what may be sent, or, with `answer`, what is answered."""
+        found = self._json_schema(answer)
+        found["description"] = self.description
+        if not self.must_have or answer:
+            found = _nullable(found)
+        if self.read_only:
+            found["readOnly"] = True
+        if self.secret:
+            found["writeOnly"] = True
+        return found
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "string"}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        schema["type"] = [*kinds, "null"]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    return schema
+
+
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BLOCK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+class Text(Described):
+    """Text in NFC (Unicode Annex 15), of bounded length, without control characters; a line, or with `block` many.
+
+    A line has no white space around it, and no bidirectional overrides, which make names look like others.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        longest: int = 200,
+        shortest: int = 0,
+        block: bool = False,
+        pattern: str | None = None,
+        pattern_hint: str = "",
+        **common: Any,
+    ) -> None:
+        super().__init__(description, **common)
+        self.longest = longest
+        self.shortest = shortest
+        self.block = block
+        self.pattern = re.compile(pattern) if pattern else None
+        self.pattern_hint = pattern_hint
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str):
+            raise refuse("wrong_type", f"must be text, got {_type_name(value)}")
+        text = unicodedata.normalize("NFC", value)
+        if self.block:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+            if _CONTROL_BLOCK.search(text):
+                raise refuse("control_character", "must not hold control characters")
+        else:
+            if _CONTROL_LINE.search(text):
+                raise refuse("control_character", "must not hold control characters or line breaks")
+            if _BIDI.search(text):
+                raise refuse("control_character", "must not hold characters that change the direction of writing")
+            if not self.secret:
+                text = text.strip()
+        if len(text) < self.shortest:
+            detail = "must not be empty" if self.shortest == 1 else f"must have at least {self.shortest} characters"
+            raise refuse("too_short", detail, self.shortest)
+        if len(text) > self.longest:
+            raise refuse("too_long", f"must have at most {self.longest} characters, got {len(text)}", self.longest)
+        if self.pattern and not self.pattern.fullmatch(text):
+            raise refuse("bad_format", self.pattern_hint, self.pattern.pattern)
+        return self.canonical(text)
+
+    def canonical(self, text: str) -> Any:
+        """Further checks and the one spelling, for kinds of text."""
+        return text
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {"type": "string"}
+        if not answer:
+            found["maxLength"] = self.longest
+            if self.shortest:
+                found["minLength"] = self.shortest
+            if self.pattern:
+                found["pattern"] = f"^(?:{self.pattern.pattern})$"
+        if self.json_format and not answer:
+            found["format"] = self.json_format
+        return found
+
+
+class Name(Text):
+    """The name that an object is known by."""
+
+    def __init__(self, description: str, **common: Any) -> None:
+        common.setdefault("longest", 120)
+        super().__init__(description, shortest=1, required=True, **common)
+
+
+class Email(Text):
+    """A mail address (RFC 5321 within what every server takes); the domain in lower case."""
+
+    json_format = "email"
+    _address = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}")
+
+    def __init__(self, description: str, **common: Any) -> None:
+        super().__init__(description, longest=254, **common)
+
+    def canonical(self, text: str) -> str:
+        local, _, domain = text.rpartition("@")
+        bad_dots = ".." in text or local.startswith(".") or local.endswith(".")
+        if not self._address.fullmatch(text) or bad_dots:
+            raise refuse("bad_format", "must be a mail address such as name@example.org")
+        return f"{local}@{domain.lower()}"
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "string"} if answer else {"type": "string", "maxLength": 254, "format": "email"}
+
+
+class Url(Text):
+    """An absolute http or https address without credentials."""
+
+    json_format = "uri"
+
+    def __init__(self, description: str, **common: Any) -> None:
+        super().__init__(description, longest=2000, **common)
+
+    def canonical(self, text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise refuse("bad_format", "must be an address such as https://example.org/path") from None
+        if parts.scheme not in {"http", "https"}:
+            raise refuse("bad_format", "must begin with https:// or http://", ["https", "http"])
+        if not parts.hostname or re.search(r"[\s\\<>\"]", text) or port == 0:
+            raise refuse("bad_format", "must be an address such as https://example.org/path")
+        if parts.username is not None or parts.password is not None:
+            raise refuse("credentials", "must not hold a user name or password; use a header for them")
+        return text
+
+
+class Color(Text):
+    """A colour as `#rrggbb`."""
+
+    json_format = "color"
+
+    def __init__(self, description: str, **common: Any) -> None:
+        super().__init__(
+            description,
+            longest=7,
+            pattern="#[0-9a-fA-F]{6}",
+            pattern_hint="must be a colour such as #1f6feb",
+            **common,
+        )
+
+    def canonical(self, text: str) -> str:
+        return text.lower()
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"}
+
+
+class TimeZone(Text):
+    """A time zone of the IANA database."""
+
+    def canonical(self, text: str) -> str:
+        if text not in available_timezones():
+            near = difflib.get_close_matches(text, available_timezones(), 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise refuse("unknown_time_zone", f"must be a time zone of the IANA database, such as Europe/Berlin{hint}")
+        return text
+
+
+class Choice(Text):
+    """One of a fixed list of words."""
+
+    def __init__(self, description: str, choices: Sequence[str], **common: Any) -> None:
+        super().__init__(description, **common)
+        self._choices = tuple(choices)
+
+    @property
+    def choices(self) -> Sequence[str]:
+        return self._choices
+
+    def canonical(self, text: str) -> str:
+        if text not in self._choices:
+            raise refuse("not_allowed", f"must be one of {', '.join(self._choices)}, got {text!r}", list(self._choices))
+        return text
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self._choices)}
+
+
+class Whole(Described):
+    """A whole number within bounds; true and 1.0 are none."""
+
+    json_type = "int"
+
+    def __init__(self, description: str, *, least: int = 0, most: int = 2_147_483_647, **common: Any) -> None:
+        super().__init__(description, **common)
+        self.least = least
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise refuse("wrong_type", f"must be a whole number, got {_type_name(value)}")
+        if not self.least <= value <= self.most:
+            raise refuse(
+                "out_of_range", f"must be between {self.least} and {self.most}, got {value}", [self.least, self.most]
+            )
+        return value
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+_DURATION = re.compile(r"(?:(\d{1,6})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?(?:(\d{1,9})m)?")
+
+
+def duration_minutes(text: str) -> int | None:
+    """`90m`, `1h30m`, `2d`, `1w` in minutes; None for other text. A day has 24 hours."""
+    found = _DURATION.fullmatch(text.replace(" ", ""))
+    if not found or not any(found.groups()):
+        return None
+    weeks, days, hours, minutes = (int(part or 0) for part in found.groups())
+    return ((weeks * 7 + days) * 24 + hours) * 60 + minutes
+
+
+class Minutes(Whole):
+    """A duration in minutes; `30m`, `4h`, `2d`, `1w` and their sums are accepted."""
+
+    json_type = "raw"
+    json_format = "duration"
+
+    def __init__(self, description: str, **common: Any) -> None:
+        common.setdefault("most", 10 * 366 * 24 * 60)
+        super().__init__(description, **common)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            minutes = duration_minutes(value)
+            if minutes is None:
+                raise refuse("bad_format", f"must be minutes, or a duration such as 30m, 4h or 2d, got {value[:40]!r}")
+            value = minutes
+        return super()._deserialize(value, attr, data, **kwargs)
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        found = super()._json_schema(answer)
+        if not answer:
+            found["type"] = ["integer", "string"]
+            found["pattern"] = r"^(?=.)(\d{1,6}w ?)?(\d{1,6}d ?)?(\d{1,7}h ?)?(\d{1,9}m)?$"
+        return found
+
+
+class Flag(Described):
+    """True or false, and nothing that merely looks like it."""
+
+    json_type = "bool"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise refuse("wrong_type", f"must be true or false, got {_type_name(value)}", [True, False])
+        return value
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+class Moment(Described):
+    """An instant with an offset (RFC 3339)."""
+
+    json_format = "datetime"
+    _form = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str) or not self._form.fullmatch(value):
+            raise refuse("bad_format", "must be a time with its offset, such as 2026-03-01T08:30:00Z (RFC 3339)")
+        try:
+            return datetime.fromisoformat(value.upper().replace("Z", "+00:00")).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise refuse("bad_format", "is a time that does not exist") from None
+
+    def output(self, value: Any) -> Any:
+        return rfc3339(value)
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+class Ref(Text):
+    """The natural key of an object of another kind. The kind is named, never imported.
+
+    `on_delete` says what becomes of this object when that one is deleted: `refuse` the deletion, `clear` the field,
+    or `cascade` (deleted too).
+    """
+
+    def __init__(self, description: str, kind: str, *, on_delete: str = "refuse", **common: Any) -> None:
+        common.setdefault("longest", 254)
+        super().__init__(description, shortest=1, **common)
+        self.kind = kind
+        self.on_delete = on_delete
+
+    def describe(self, name: str) -> dict[str, Any]:
+        return {**super().describe(name), "reference": self.kind}
+
+
+class ListOf(Described):
+    """A list in its order."""
+
+    json_type = "list"
+
+    def __init__(self, description: str, inner: Described, *, most: int = 1000, **common: Any) -> None:
+        common.setdefault("default", [])
+        super().__init__(description, **common)
+        self.inner = inner
+        self.most = most
+
+    def initial(self) -> Any:
+        return list(self.default) if self.default is not None else None
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, list):
+            raise refuse("wrong_type", f"must be a list, got {_type_name(value)}")
+        if len(value) > self.most:
+            raise refuse("too_long", f"must have at most {self.most} items, got {len(value)}", self.most)
+        found, errors = [], {}
+        for index, item in enumerate(value):
+            try:
+                if item is None:
+                    raise refuse("required", "must not be null")
+                found.append(self.inner.deserialize(item))
+            except ValidationError as error:
+                errors[index] = error.messages
+        if errors:
+            raise ValidationError(errors)
+        return self.collect(found)
+
+    def collect(self, items: list[Any]) -> list[Any]:
+        """The canonical list."""
+        return items
+
+    def output(self, value: Any) -> Any:
+        return [self.inner.output(item) for item in value]
+
+    def describe(self, name: str) -> dict[str, Any]:
+        inner = self.inner.describe(name)
+        found = {**super().describe(name), "elements": inner["type"]}
+        for part in ("choices", "options", "reference", "format"):
+            if part in inner:
+                found[part] = inner[part]
+        return found
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        items = self.inner._json_schema(answer)
+        return {"type": "array", "items": items, "maxItems": self.most}
+
+
+class SetOf(ListOf):
+    """A list that means a set: compared and shown without regard to order and repetition."""
+
+    def collect(self, items: list[Any]) -> list[Any]:
+        return sorted(set(items))
+
+    def describe(self, name: str) -> dict[str, Any]:
+        return {**super().describe(name), "set": True}
+
+
+class RefSet(SetOf):
+    """A set of references."""
+
+    def __init__(self, description: str, kind: str, **common: Any) -> None:
+        super().__init__(description, Ref(description, kind), **common)
+        self.kind = kind
+
+
+class Group(Described):
+    """An object with named parts, merged part by part. Secrets in it are treated one by one."""
+
+    json_type = "dict"
+
+    def __init__(self, description: str, schema: type[Schema], **common: Any) -> None:
+        super().__init__(description, **common)
+        self.schema_class = schema
+        self.parts: dict[str, Described] = described(schema())
+
+    def initial(self) -> Any:
+        return {name: part.initial() for name, part in self.parts.items()}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, dict):
+            raise refuse("wrong_type", f"must be an object, got {_type_name(value)}")
+        return self.schema_class(partial=True, unknown=RAISE).load(value)
+
+    def output(self, value: Any) -> Any:
+        return {
+            name: None if value.get(name) is None else (SECRET_SHOWN if part.secret else part.output(value[name]))
+            for name, part in self.parts.items()
+        }
+
+    def describe(self, name: str) -> dict[str, Any]:
+        options = [part.describe(inner) for inner, part in self.parts.items()]
+        return {**super().describe(name), "default": None, "options": options}
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return object_schema(self.parts, answer=answer)
+
+
+class TextMap(Described):
+    """A free map from text to text, replaced whole."""
+
+    json_type = "dict"
+
+    def __init__(self, description: str, *, most: int = 50, **common: Any) -> None:
+        super().__init__(description, **common)
+        self.most = most
+
+    def initial(self) -> Any:
+        return dict(self.default or {})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, dict):
+            raise refuse("wrong_type", f"must be an object, got {_type_name(value)}")
+        if len(value) > self.most:
+            raise refuse("too_long", f"must have at most {self.most} entries", self.most)
+        errors = {}
+        for name, item in value.items():
+            if not isinstance(item, str):
+                errors[name] = [Coded(f"must be text, got {_type_name(item)}", "wrong_type")]
+            elif _CONTROL_LINE.search(name + item):
+                errors[name] = [Coded("must not hold control characters or line breaks", "control_character")]
+            elif not name or len(name) > 200 or len(item) > 4000:
+                errors[name] = [Coded("must have a name of 1 to 200 and a value of up to 4000 characters", "too_long")]
+        if errors:
+            raise ValidationError(errors)
+        return dict(sorted(value.items()))
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": self.most}
+
+
+class AnyJson(Described):
+    """Any JSON value, up to `longest` characters."""
+
+    json_type = "raw"
+
+    def __init__(self, description: str, *, check: Callable[[Any], None] | None = None, **common: Any) -> None:
+        super().__init__(description, **common)
+        self.check = check
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        _storable(value)
+        if self.check is not None:
+            self.check(value)
+        return value
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {}
+
+
+def _storable(value: Any) -> None:
+    """PostgreSQL's jsonb holds no NUL."""
+    if isinstance(value, str):
+        if "\x00" in value or len(value) > MAX_TEXT:
+            raise refuse("control_character", f"must not hold NUL, nor text longer than {MAX_TEXT} characters")
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            _storable(name)
+            _storable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _storable(item)
+
+
+def _type_name(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+def described(schema: Schema) -> dict[str, Described]:
+    """The fields of a schema by name."""
+    return {name: field for name, field in schema.fields.items() if isinstance(field, Described)}
+
+
+def object_schema(
+    parts: Mapping[str, Described],
+    *,
+    answer: bool,
+    required: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """JSON Schema of an object with these fields."""
+    properties = {name: part.json_schema(answer=answer) for name, part in parts.items() if answer or not part.read_only}
+    properties.update(extra or {})
+    found: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        found["required"] = list(required)
+    return found
+
+
+def field_errors(messages: Any, schema: Schema | None, *path: str | int) -> list[FieldError]:
+    """Marshmallow's messages as field errors, unknown fields with the nearest known one."""
+    if isinstance(messages, Mapping):
+        found = []
+        for name, inner in messages.items():
+            field = schema.fields.get(name) if schema is not None else None
+            if inner == ["Unknown field."] and schema is not None:
+                found.append(_unknown(name, schema, path))
+                continue
+            below = field.schema_class() if isinstance(field, Group) else None
+            if isinstance(field, ListOf) and isinstance(field.inner, Group) and isinstance(inner, Mapping):
+                for index, item in inner.items():
+                    found += field_errors(item, field.inner.schema_class(), *path, name, index)
+                continue
+            here = path if name == "_schema" else (*path, name)
+            found += field_errors(inner, below, *here)
+        return found
+    return [
+        FieldError(pointer(*path), getattr(message, "code", "invalid"), str(message), getattr(message, "allowed", None))
+        for message in (messages if isinstance(messages, list) else [messages])
+    ]
+
+
+def _unknown(name: str, schema: Schema, path: tuple[str | int, ...]) -> FieldError:
+    known = sorted(other for other, field in schema.fields.items() if not field.dump_only)
+    if name in schema.fields:
+        return FieldError(pointer(*path, name), "read_only", "is set by the server only")
+    near = difflib.get_close_matches(str(name), known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return FieldError(pointer(*path, str(name)[:200]), "unknown_field", f"there is no such field{hint}", known)

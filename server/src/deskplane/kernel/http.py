@@ -1,0 +1,338 @@
+"""From a request to an answer: the one place where a transaction meets HTTP.
+
+For each operation: read the body, open the transaction, know the caller, check his rights, look for a stored answer,
+run the view, turn its answer into bytes, commit, and only then send. Whatever is raised on the way rolls back and
+becomes a problem document.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Request, Response, request
+from marshmallow import RAISE, Schema, ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from deskplane import __version__
+from deskplane.kernel import idempotency, jsonbody
+from deskplane.kernel.actor import Actor
+from deskplane.kernel.clock import Clock
+from deskplane.kernel.crypto import Vault
+from deskplane.kernel.db import Database, translated
+from deskplane.kernel.fields import Described, ListOf, described, field_errors
+from deskplane.kernel.ids import new_short_id
+from deskplane.kernel.kind import Registry
+from deskplane.kernel.logging import logger
+from deskplane.kernel.metrics import ANSWERS, REQUESTS
+from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.kernel.problem import Problem, forbidden, invalid, invalid_field
+from deskplane.kernel.revision import Kept
+
+PROBLEM_JSON = "application/problem+json"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+Authenticate = Callable[[Session, str, str | None, Clock], tuple[Actor, int]]
+"""Session, API key, address of the caller, clock → who it is, and the configuration's revision. Raises 401."""
+
+
+@dataclass
+class Server:
+    """What all requests of a process share."""
+
+    database: Database
+    registry: Registry
+    vault: Vault
+    clock: Clock
+    authenticate: Authenticate
+    public_address: str = ""
+    kept: Kept = field(default_factory=Kept)
+    operations: list[Operation] = field(default_factory=list)
+
+
+def credential(incoming: Request) -> str | None:
+    """The API key of a request, from whichever of the three headers it came in."""
+    header = incoming.headers.get("Authorization", "")
+    if header:
+        scheme, _, value = header.partition(" ")
+        if scheme.lower() in {"bearer", "apikey"} and value.strip():
+            return value.strip()
+        return None
+    return incoming.headers.get("X-API-Key")
+
+
+def unauthenticated(detail: str) -> Problem:
+    """401 (RFC 6750)."""
+    return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="deskplane"'})
+
+
+def encode(value: Any) -> bytes:
+    """JSON bytes."""
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def _read_body(operation: Operation, schema: Schema | None, raw: bytes) -> dict[str, Any]:
+    if schema is None:
+        return {}
+    kind = request.mimetype
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise Problem(415, "not_json", "send the body as application/json")
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if charset not in {"utf-8", "utf8"}:
+        raise Problem(415, "not_utf8", "send the body as UTF-8")
+    found = jsonbody.parse(raw)
+    try:
+        loaded: dict[str, Any] = schema.load(found, partial=operation.partial or None)
+    except ValidationError as error:
+        raise invalid(field_errors(error.messages, schema)) from None
+    return loaded
+
+
+def _from_text(part: Described, text: str) -> Any:
+    if part.json_type == "bool" and text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    if part.json_type == "int" and re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    return text
+
+
+def _read_query(schema: Schema | None, parts: Mapping[str, Described]) -> dict[str, Any]:
+    defaults = {name: part.initial() for name, part in parts.items()}
+    if not request.args:
+        return defaults
+    given: dict[str, Any] = {}
+    for name, values in request.args.lists():
+        part = parts.get(name)
+        if part is None:
+            given[name] = values[0]  # the schema refuses it, and says what there is
+        elif isinstance(part, ListOf):
+            given[name] = [_from_text(part.inner, item) for text in values for item in text.split(",") if item]
+        elif len(values) > 1:
+            raise invalid_field(name, "repeated", "must be given once")
+        else:
+            given[name] = _from_text(part, values[0])
+    if schema is None:
+        raise invalid_field(next(iter(given)), "unknown_field", "this operation takes no query parameters")
+    try:
+        return {**defaults, **schema.load(given)}
+    except ValidationError as error:
+        raise invalid(field_errors(error.messages, schema)) from None
+
+
+class Endpoint:
+    """The view function of one operation."""
+
+    def __init__(self, server: Server, operation: Operation) -> None:
+        self.server = server
+        self.operation = operation
+        self.body_schema = operation.body(unknown=RAISE) if operation.body else None
+        self.query_schema = operation.query(unknown=RAISE) if operation.query else None
+        self.query_parts = described(self.query_schema) if self.query_schema else {}
+        self.latency = REQUESTS.labels(operation.name)
+
+    def __call__(self, **path: str) -> Response:
+        begun = time.perf_counter()
+        try:
+            answer = self._answer(path)
+        except Problem as problem:
+            answer = problem_response(problem)
+        except DBAPIError as error:
+            problem_or_error = translated(error)
+            if not isinstance(problem_or_error, Problem):
+                raise
+            answer = problem_response(problem_or_error)
+        finally:
+            self.latency.observe(time.perf_counter() - begun)
+        ANSWERS.labels(self.operation.name, str(answer.status_code)).inc()
+        return answer
+
+    def _answer(self, path: dict[str, str]) -> Response:
+        operation, server = self.operation, self.server
+        key = None if operation.public else credential(request)
+        if key is None and not operation.public:
+            raise unauthenticated("send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
+        raw = request.get_data(cache=False) if self.body_schema is not None else b""
+        # a caller learns that his body is bad only once he is known and allowed
+        body: dict[str, Any] | Problem
+        query: dict[str, Any] | Problem
+        try:
+            body = _read_body(operation, self.body_schema, raw)
+        except Problem as problem:
+            body = problem
+        try:
+            query = _read_query(self.query_schema, self.query_parts)
+        except Problem as problem:
+            query = problem
+        dry_run = isinstance(query, dict) and bool(query.get("dry_run"))
+        repeat = request.headers.get("Idempotency-Key") if operation.idempotency and not dry_run else None
+
+        def call_for(session: Session) -> Call:
+            actor, revision = self._caller(session, key, dry_run)
+            for part in (query, body):
+                if isinstance(part, Problem):
+                    raise part
+            return Call(
+                session=session,
+                actor=actor,
+                clock=server.clock,
+                vault=server.vault,
+                registry=server.registry,
+                kept=server.kept,
+                revision=revision,
+                dry_run=dry_run,
+                request_id=structlog.contextvars.get_contextvars().get("request_id"),
+                public_address=server.public_address or request.host_url.rstrip("/"),
+                path=path,
+                query=query if isinstance(query, dict) else {},
+                body=body.copy() if isinstance(body, dict) else {},
+                if_match=request.headers.get("If-Match"),
+                if_none_match=request.headers.get("If-None-Match"),
+            )
+
+        prepared: Any = None
+        if operation.prepare is not None:
+            prepare = operation.prepare
+            prepared = server.database.run(lambda session: prepare(call_for(session)), write=False)
+
+        def work(session: Session) -> tuple[Reply, bytes]:
+            call = call_for(session)
+            call.prepared = prepared
+            if repeat is None:
+                return _encoded(operation.view(call))
+            return self._once(call, idempotency.checked(repeat), raw)
+
+        reply, payload = server.database.run(work, write=operation.write, keep=not dry_run)
+        response = Response(payload, status=reply.status, content_type=reply.content_type)
+        response.headers.extend(dict(reply.headers))
+        return response
+
+    def _once(self, call: Call, key: str, raw: bytes) -> tuple[Reply, bytes]:
+        """Runs the view, unless the same caller sent the same request with the same key before."""
+        now = call.clock.now()
+        caller = call.actor.user_id or ""
+        print_ = idempotency.fingerprint(request.method, request.full_path, raw)
+        stored = idempotency.find(call.session, caller, key, print_, now)
+        if stored is not None:
+            headers = {"Idempotent-Replayed": "true"} | ({"Location": stored.location} if stored.location else {})
+            return Reply(status=stored.status, headers=headers), stored.body
+        reply, payload = _encoded(self.operation.view(call))
+        idempotency.store(
+            call.session,
+            caller=caller,
+            key=key,
+            request=print_,
+            status=reply.status,
+            body=payload,
+            location=reply.headers.get("Location"),
+            now=now,
+        )
+        return reply, payload
+
+    def _caller(self, session: Session, key: str | None, dry_run: bool) -> tuple[Actor, int | None]:
+        operation = self.operation
+        if operation.public or key is None:
+            return Actor(None, "", frozenset()), None
+        actor, revision = self.server.authenticate(session, key, request.remote_addr, self.server.clock)
+        if not operation.permission or any(map(actor.may, operation.permission)):
+            return actor, revision
+        if dry_run and any(map(actor.may, operation.dry_permission)):
+            # who may only plan sees what someone with every right would do: nothing of it stays
+            return replace(actor, permissions=frozenset(PERMISSIONS)), revision
+        raise forbidden(operation.permission[0])
+
+
+def _encoded(reply: Reply) -> tuple[Reply, bytes]:
+    if isinstance(reply.body, bytes):
+        return reply, reply.body
+    return reply, b"" if reply.body is None else encode(reply.body)
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer for a problem."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    response = Response(encode(problem.to_dict(request_id)), status=problem.status, content_type=PROBLEM_JSON)
+    response.headers.extend(problem.headers)
+    return response
+
+
+def _of_http_exception(error: HTTPException) -> Problem:
+    code = error.code or 500
+    if isinstance(error, RequestEntityTooLarge):
+        return Problem(413, "too_large", "the request's body is larger than this server takes")
+    headers = {}
+    if code == 405:
+        allowed = getattr(error, "valid_methods", None) or []
+        headers["Allow"] = ", ".join(sorted(allowed))
+    details = {404: "there is nothing at this address", 405: "this address does not know that method"}
+    return Problem(
+        code,
+        {404: "not_found", 405: "method_not_allowed"}.get(code, "http_error"),
+        details.get(code, error.description or "the request cannot be served"),
+        headers=headers,
+    )
+
+
+def mount(app: Flask, server: Server, *, max_body_bytes: int) -> None:
+    """Gives the application a route for every operation, and one way to fail for all of them."""
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.url_map.strict_slashes = False
+    for operation in server.operations:
+        rule = re.sub(r"\{(\w+)\}", r"<\1>", operation.path)
+        app.add_url_rule(
+            rule,
+            endpoint=operation.name,
+            view_func=Endpoint(server, operation),
+            methods=[operation.method],
+            provide_automatic_options=False,
+        )
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_short_id()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        request.environ["deskplane.begun"] = time.perf_counter()
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-Id"] = structlog.contextvars.get_contextvars().get("request_id", "")
+        headers["Deskplane-Version"] = __version__
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers.setdefault("Cache-Control", "no-store")
+        duration = time.perf_counter() - request.environ.get("deskplane.begun", time.perf_counter())
+        logger.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            milliseconds=round(duration * 1000, 1),
+        )
+        return response
+
+    @app.errorhandler(Problem)
+    def problem(error: Problem) -> Response:
+        return problem_response(error)
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        return problem_response(_of_http_exception(error))
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        logger.error("unexpected error", exc_info=error)
+        return problem_response(
+            Problem(
+                500, "internal", "the server met an error of its own; its log has the details under this request_id"
+            )
+        )

@@ -1,0 +1,28 @@
+"""Identifiers and secrets: the one place where randomness comes from."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+
+def new_id() -> str:
+    """A UUID version 7 (RFC 9562, 5.7) as text: ids made one after the other sort in that order.
+
+    Client-made ids let a thousand objects go into the database in one statement.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(74)
+    value = (milliseconds << 80) | (0x7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & ((1 << 62) - 1))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def new_secret(random_bytes: int = 32) -> str:
+    """A URL-safe secret of at least 256 bits by default."""
+    return secrets.token_urlsafe(random_bytes)
+
+
+def new_short_id() -> str:
+    """Twelve hexadecimal digits: the public half of an API key."""
+    return secrets.token_hex(6)

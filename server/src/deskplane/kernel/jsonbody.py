@@ -1,0 +1,90 @@
+"""Request bodies: strict JSON. What two parsers could read differently is refused (RFC 8259, I-JSON RFC 7493)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import orjson
+
+from deskplane.kernel.problem import Problem
+
+MAX_DEPTH = 64
+MAX_INTEGER_DIGITS = 19
+
+
+def bad_json(detail: str) -> Problem:
+    """400: the body is not JSON that can be read in one way only."""
+    return Problem(400, "bad_json", detail)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _value in pairs:
+            if name in seen:
+                raise bad_json(f"the name {name[:100]!r} stands twice in one object")
+            seen.add(name)
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise bad_json(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_INTEGER_DIGITS:
+        raise bad_json("an integer has more digits than 64 bits hold")
+    return int(digits)
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer)
+
+
+def _depth(raw: bytes) -> int:
+    deepest = depth = 0
+    in_text = escaped = False
+    for byte in raw:
+        if in_text:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_text = False
+        elif byte == 0x22:
+            in_text = True
+        elif byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > MAX_DEPTH:
+                return deepest
+        elif byte in b"}]":
+            depth -= 1
+    return deepest
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The object in a request's body. Raises 400 naming what is wrong with it."""
+    if not raw.strip():
+        raise bad_json("the body is empty; a JSON object is expected")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise bad_json("the body starts with a byte order mark; send UTF-8 without one")
+    # only a body with that many brackets can be that deep, so that the exact count is seldom needed
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+        raise bad_json(f"the document is nested deeper than {MAX_DEPTH} levels")
+    try:
+        found = _decoder.decode(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise bad_json("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise bad_json(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    if not isinstance(found, dict):
+        raise bad_json("a JSON object is expected")
+    if b"\\u" in raw:
+        try:
+            orjson.dumps(found)
+        except TypeError:
+            raise bad_json("a string holds half of a surrogate pair") from None
+    return found

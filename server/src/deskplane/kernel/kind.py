@@ -1,0 +1,271 @@
+"""Kinds: what the desk's configuration is made of, each declared once.
+
+A kind is a model (its table), a schema (its contract) and one `Kind(...)`. The reconciler, the endpoints, OpenAPI,
+the rights and the Ansible modules follow from it. Kinds name each other through the registry and never import one
+another, so that a lower room can refer to a higher one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from marshmallow import Schema
+from sqlalchemy import ColumnElement, Table, delete, insert, select
+from sqlalchemy.orm import Session
+
+from deskplane.kernel.actor import Actor
+from deskplane.kernel.fields import Described, Ref, RefSet, described
+from deskplane.kernel.problem import FieldError, pointer
+from deskplane.kernel.work import Work
+
+State = dict[str, Any]
+"""An object as its canonical field values: references as natural keys, secrets sealed."""
+
+Resolve = Callable[[str, str], str]
+"""Kind and natural key to id."""
+
+
+class Part(Protocol):
+    """A field that lives in a table of its own."""
+
+    def load(self, session: Session, ids: Sequence[str], registry: Registry) -> dict[str, Any]:
+        """The values of those objects that have one."""
+        ...
+
+    def save(self, session: Session, owner: str, value: Any, resolve: Resolve) -> None:
+        """Replaces the value of one object."""
+        ...
+
+    def named(self, value: Any) -> Iterable[tuple[str, str, tuple[str | int, ...]]]:
+        """Each reference in a value: kind, natural key, and the path to it below the field."""
+        ...
+
+
+@dataclass(frozen=True)
+class Links:
+    """A set of references in an association table of (owner, target)."""
+
+    kind: str
+    table: Table
+    owner: str
+    target: str
+
+    def load(self, session: Session, ids: Sequence[str], registry: Registry) -> dict[str, Any]:
+        target = registry[self.kind]
+        owner_column, target_column = self.table.c[self.owner], self.table.c[self.target]
+        rows = session.execute(
+            select(owner_column, target.key_column)
+            .join(target.model, target.model.id == target_column)
+            .where(owner_column.in_(ids), *target.alive())
+        )
+        found: dict[str, list[str]] = defaultdict(list)
+        for owner, name in rows:
+            found[owner].append(name)
+        return {owner: sorted(names) for owner, names in found.items()}
+
+    def save(self, session: Session, owner: str, value: Any, resolve: Resolve) -> None:
+        session.execute(delete(self.table).where(self.table.c[self.owner] == owner))
+        if value:
+            rows = [{self.owner: owner, self.target: resolve(self.kind, name)} for name in value]
+            session.execute(insert(self.table), rows)
+
+    def named(self, value: Any) -> Iterable[tuple[str, str, tuple[str | int, ...]]]:
+        return [(self.kind, name, (index,)) for index, name in enumerate(value or [])]
+
+
+@dataclass
+class Check:
+    """One object about to be written, for a kind's own rules. `after` may be brought into another form."""
+
+    work: Work
+    kind: Kind
+    before: State | None
+    after: State
+    given: Mapping[str, Any]
+    errors: list[FieldError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def refuse(self, name: str, code: str, detail: str, allowed: Any = None) -> None:
+        """Notes a bad field; `name` may be dotted."""
+        self.errors.append(FieldError(pointer(*name.split(".")), code, detail, allowed))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was (or, in a dry run, would be) done with one object."""
+
+    work: Work
+    kind: Kind
+    id: str
+    action: str
+    before: State | None
+    after: State | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What was done besides an object's own fields: entries of the list of changes, and further parts of the answer."""
+
+    changes: list[dict[str, Any]]
+    answer: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A kind of configuration object.
+
+    Args:
+        name: singular, as in the document, the module and the code; `module` where Ansible's differs.
+        plural: the name of its list in the desk's document; `path` in addresses.
+        key: the fields that name an object.
+        permission: what its writing needs. `readers` are further permissions that allow reading.
+        parts: fields that live in tables of their own.
+        options: what an apply may say besides the fields.
+        check: the kind's own rules.
+        prepare: works out, from given fields and options and before any lock is taken, the stored values of fields
+            that are hashed; fields that it leaves out stay as they are.
+        beside: brings what belongs to an object, given its id and the options, to what is declared.
+        fixed: objects are neither made nor deleted; `absent` sets one back to its defaults.
+        soft_delete: a deletion keeps the row (column `deleted_at`); apply brings it back.
+        cascades: whether a deletion may be asked to take its dependants along.
+        visible: the condition under which a caller sees an object; None: all of them.
+    """
+
+    name: str
+    plural: str
+    title: str
+    model: Any
+    schema: type[Schema]
+    key: tuple[str, ...]
+    permission: str
+    short_description: str
+    description: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    examples: Sequence[Mapping[str, Any]] = ()
+    sample: Mapping[str, Any] = field(default_factory=dict)
+    version_added: str = "0.1.0"
+    module: str = ""
+    readers: tuple[str, ...] = ("tickets:access",)
+    field_permissions: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    options: type[Schema] | None = None
+    check: Callable[[Check], None] | None = None
+    prepare: Callable[[Work, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]] | None = None
+    beside: Callable[[Work, str, Mapping[str, Any]], Beside] | None = None
+    fixed: bool = False
+    soft_delete: bool = False
+    cascades: bool = False
+    visible: Callable[[Actor], ColumnElement[bool] | None] | None = None
+
+    @property
+    def path(self) -> str:
+        """The kind in addresses."""
+        return self.plural.replace("_", "-")
+
+    @cached_property
+    def fields(self) -> dict[str, Described]:
+        """Every field by name, in the schema's order."""
+        return described(self.schema())
+
+    @cached_property
+    def written(self) -> dict[str, Described]:
+        """The fields that a caller may set."""
+        return {name: part for name, part in self.fields.items() if not part.read_only}
+
+    @property
+    def key_column(self) -> Any:
+        """The column of a key of one part, by which other kinds refer to this one."""
+        return getattr(self.model, self.key[0])
+
+    def alive(self) -> tuple[ColumnElement[bool], ...]:
+        """The condition that leaves out what was deleted softly."""
+        return (self.model.deleted_at.is_(None),) if self.soft_delete else ()
+
+    def label(self, state: Mapping[str, Any]) -> str:
+        """The object in words: `sla_policy critical-30m`."""
+        return f"{self.name} " + "/".join(str(state.get(part) or "-") for part in self.key)
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that generators need (modules, documentation)."""
+        options = described(self.options()) if self.options else {}
+        return {
+            "name": self.name,
+            "module": self.module or self.name,
+            "plural": self.plural,
+            "path": self.path,
+            "title": self.title,
+            "key": list(self.key),
+            "short_description": self.short_description,
+            "description": list(self.description),
+            "notes": list(self.notes),
+            "version_added": self.version_added,
+            "permission": self.permission,
+            "states": ["present", "absent"],
+            "fixed": self.fixed,
+            "options": [part.describe(name) for name, part in options.items()],
+            "fields": [part.describe(name) for name, part in self.fields.items()],
+            "examples": [dict(example) for example in self.examples],
+            "sample": dict(self.sample),
+        }
+
+
+@dataclass(frozen=True)
+class Referrer:
+    """A field of some kind that refers to a given one."""
+
+    kind: Kind
+    field: str
+    on_delete: str
+
+
+class Registry:
+    """The kinds of one server, and what higher rooms want to be asked or told about them.
+
+    `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before a deletion; answers what stands
+    in its way, in words. `deleting`: told just before a row goes. `written`: told after a write (or a dry one) in the
+    same transaction; may add warnings.
+    """
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self.kinds: dict[str, Kind] = {kind.name: kind for kind in kinds}
+        self.selections: dict[str, Any] = {}
+        self.checks: dict[str, list[Callable[[Check], None]]] = defaultdict(list)
+        self.dependants: dict[str, list[Callable[[Work, str], list[str]]]] = defaultdict(list)
+        self.deleting: dict[str, list[Callable[[Work, str], None]]] = defaultdict(list)
+        self.on_written: dict[str, list[Callable[[Written], None]]] = defaultdict(list)
+
+    def __getitem__(self, name: str) -> Kind:
+        return self.kinds[name]
+
+    def __iter__(self) -> Any:
+        return iter(self.kinds.values())
+
+    def referrers(self, name: str) -> list[Referrer]:
+        """Every field that refers to the kind: directly, or in a set or list."""
+        found = []
+        for kind in self.kinds.values():
+            for field_name, part in kind.fields.items():
+                if isinstance(part, Ref) and part.kind == name:
+                    found.append(Referrer(kind, field_name, part.on_delete))
+                elif isinstance(part, RefSet) and part.kind == name:
+                    found.append(Referrer(kind, field_name, "refuse"))
+        return found
+
+
+def references(kind: Kind, state: Mapping[str, Any]) -> list[tuple[str, str, tuple[str | int, ...]]]:
+    """Each reference in a state (or a part of one): kind, natural key, path."""
+    found: list[tuple[str, str, tuple[str | int, ...]]] = []
+    for name, value in state.items():
+        part = kind.fields.get(name)
+        if value is None:
+            continue
+        if isinstance(part, Ref):
+            found.append((part.kind, value, (name,)))
+        elif name in kind.parts:
+            found += [(target, key, (name, *path)) for target, key, path in kind.parts[name].named(value)]
+    return found

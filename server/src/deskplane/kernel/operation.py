@@ -1,0 +1,72 @@
+"""Operations: every HTTP endpoint, declared once.
+
+An operation says its method, path, rights, what it takes and what it answers. The routes, the OpenAPI document and
+the table of rights are made from the same list, so that there is no route outside the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from marshmallow import Schema
+
+from deskplane.kernel.work import Work
+
+
+@dataclass
+class Call(Work):
+    """One HTTP request, as its view sees it: the work, and what was sent. All of it is validated."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    if_match: str | None = None
+    if_none_match: str | None = None
+    prepared: Any = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a view answers. `body` is turned into JSON inside the transaction; bytes go out as they are."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+View = Callable[[Call], Reply]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One endpoint.
+
+    Args:
+        permission: one of these is needed; empty: any known caller. `public`: no key at all.
+        dry_permission: further permissions that suffice where `dry_run` is asked for.
+        answers: status → (description, JSON Schema of the answer or None).
+        idempotency: whether an Idempotency-Key is honoured.
+        prepare: runs before, in a transaction of its own that only reads; for what must not be done under a lock.
+    """
+
+    name: str
+    method: str
+    path: str
+    view: View
+    summary: str
+    tag: str
+    permission: tuple[str, ...] = ()
+    dry_permission: tuple[str, ...] = ()
+    public: bool = False
+    query: type[Schema] | None = None
+    body: type[Schema] | None = None
+    partial: bool = False
+    answers: Mapping[int, tuple[str, dict[str, Any] | None]] = field(default_factory=dict)
+    write: bool = False
+    idempotency: bool = False
+    etag: bool = False
+    prepare: Callable[[Call], Any] | None = None
+    description: str = ""

@@ -1,0 +1,35 @@
+"""The permissions that there are (domain: people and rights)."""
+
+from __future__ import annotations
+
+PERMISSIONS: dict[str, str] = {
+    "tickets:access": "Work with tickets at all; without it no other ticket permission counts.",
+    "tickets:create": "Open tickets.",
+    "tickets:edit": "Change every field of a ticket but its assignee.",
+    "tickets:assign": "Change the assignee.",
+    "tickets:comment": "Write messages on a ticket.",
+    "tickets:read_internal": "Read internal messages and history of internal fields.",
+    "tickets:close": "Move tickets into or out of resolved, closed and cancelled.",
+    "tickets:delete": "Delete tickets for good.",
+    "tickets:view_all": "See the tickets of every customer, without membership.",
+    "tickets:view_all_departments": "See the tickets of every department.",
+    "time:view": "See booked time.",
+    "statistics:view": "See statistics.",
+    "departments:manage": "Manage departments.",
+    "customers:manage": "Manage customers, contacts and assets.",
+    "customers:entitle": "Set the features and quotas of customers.",
+    "templates:manage": "Manage saved templates.",
+    "labels:manage": "Manage labels and ticket types.",
+    "sla:manage": "Manage service level policies and calendars.",
+    "webhooks:manage": "Manage webhooks.",
+    "workflows:manage": "Manage workflows.",
+    "users:manage": "Manage users, their roles, passwords and API keys.",
+    "settings:manage": "Manage settings.",
+    "metrics:read": "Read the metrics.",
+    "backup:create": "Make backups.",
+    "audit:read": "Read the audit log.",
+    "configuration:plan": "Dry runs and plans of all configuration, without writing.",
+}
+
+ADMIN_EXEMPT = "users:manage"
+"""Who manages users is an administrator in the sense of the feature flags, which never bind him."""

@@ -1,0 +1,65 @@
+"""One number that every change of configuration or rights raises in its own transaction.
+
+Each request reads it together with the caller's key. A process may keep what it derived from configuration for as
+long as the number stands still; so a change acts at the next request in every process, and costs no one a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, TypeVar
+
+from sqlalchemy import Integer, String, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from deskplane.kernel.columns import Base
+
+T = TypeVar("T")
+
+CONFIGURATION = "configuration"
+MOST_KEPT = 20_000
+
+
+class Revision(Base):
+    """The one row named `configuration`."""
+
+    __tablename__ = "revisions"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)
+
+
+def current(session: Session) -> int:
+    """The number as this transaction sees it."""
+    return session.execute(select(Revision.number).where(Revision.name == CONFIGURATION)).scalar_one()
+
+
+def raise_revision(session: Session) -> None:
+    """Says that configuration or rights change in this transaction."""
+    session.execute(update(Revision).where(Revision.name == CONFIGURATION).values(number=Revision.number + 1))
+
+
+class Kept:
+    """What a process keeps of one revision."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._revision = -1
+        self._values: dict[Any, Any] = {}
+
+    def get(self, revision: int | None, name: Any, load: Callable[[], T]) -> T:
+        """The kept value, or what `load` finds. A null revision (it changes in this transaction) keeps nothing."""
+        if revision is None:
+            return load()
+        with self._lock:
+            if revision == self._revision and name in self._values:
+                found: T = self._values[name]
+                return found
+        value = load()
+        with self._lock:
+            if revision > self._revision or len(self._values) >= MOST_KEPT:
+                self._revision, self._values = revision, {}
+            if revision == self._revision:
+                self._values[name] = value
+        return value

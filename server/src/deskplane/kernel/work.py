@@ -1,0 +1,53 @@
+"""What a service is given: a session in an open transaction, who asks, and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+from deskplane.kernel.actor import Actor
+from deskplane.kernel.clock import Clock
+from deskplane.kernel.crypto import Vault
+from deskplane.kernel.revision import Kept, raise_revision
+
+if TYPE_CHECKING:
+    from deskplane.kernel.kind import Registry
+
+T = TypeVar("T")
+
+
+@dataclass
+class Work:
+    """One piece of work in one transaction. Services never commit it, and never leave the database with it.
+
+    `dry_run` says that it will be rolled back; `revision` is the configuration's as the transaction began, null once
+    it changes here.
+    """
+
+    session: Session
+    actor: Actor
+    clock: Clock
+    vault: Vault
+    registry: Registry
+    kept: Kept = field(default_factory=Kept)
+    revision: int | None = None
+    dry_run: bool = False
+    request_id: str | None = None
+    public_address: str = ""
+
+    def keep(self, name: Any, load: Callable[[], T]) -> T:
+        """What `load` derives from configuration alone, kept until the configuration changes."""
+        return self.kept.get(self.revision, name, load)
+
+    def change_configuration(self) -> None:
+        """Must be called by whoever writes configuration or rights."""
+        raise_revision(self.session)
+        self.revision = None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether statements may be SQLite's own."""
+        return self.session.get_bind().dialect.name == "sqlite"

@@ -1,0 +1,16 @@
+"""All tables of all rooms, for what needs the whole."""
+
+from __future__ import annotations
+
+from deskplane.customers import models as customers
+from deskplane.desks import models as desks
+from deskplane.kernel import idempotency, revision
+from deskplane.kernel.columns import Base
+from deskplane.outbox import models as outbox
+from deskplane.people import models as people
+from deskplane.service_levels import models as service_levels
+from deskplane.tickets import models as tickets
+from deskplane.webhooks import models as webhooks
+
+ROOMS = (customers, desks, idempotency, outbox, people, revision, service_levels, tickets, webhooks)
+metadata = Base.metadata

@@ -1,0 +1,116 @@
+"""The worker: claims what is due, hands it to its handler, and runs the periodic jobs.
+
+Any number of workers may run. SIGTERM lets the message in hand end, and then stops.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from deskplane.kernel.clock import Clock
+from deskplane.kernel.db import Database
+from deskplane.kernel.logging import logger
+from deskplane.kernel.problem import Problem
+from deskplane.outbox import service
+from deskplane.outbox.service import Claimed
+
+Handler = Callable[[Claimed], None]
+"""Deals with one message, in transactions of its own. May be called again with the same message."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A periodic job; it runs in the transaction that notes its run."""
+
+    name: str
+    every: timedelta
+    run: Callable[[Session], object]
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        handlers: Mapping[str, Handler],
+        jobs: list[Job],
+        *,
+        idle_seconds: float = 0.5,
+    ) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self._database = database
+        self._clock = clock
+        self._handlers = handlers
+        self._jobs = jobs
+        self._idle_seconds = idle_seconds
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Asks it to end; safe to call from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Works until it is asked to stop. A database that is away for a while does not end it."""
+        logger.info("worker started", worker=self.name)
+        last_beat = None
+        while not self._stopping.is_set():
+            busy = False
+            try:
+                now = self._clock.now()
+                if last_beat is None or now - last_beat > service.ALIVE / 3:
+                    self._database.run(lambda session: service.beat(session, self.name, now), write=True)  # noqa: B023
+                    last_beat = now
+                    self._run_jobs()
+                busy = self.drain_once() > 0
+            except Exception as error:
+                logger.error("worker could not work; it tries again", exc_info=error)
+                self._stopping.wait(2.0)
+            if not busy:
+                self._stopping.wait(self._idle_seconds)
+        self._database.run(lambda session: service.leave(session, self.name), write=True)
+        logger.info("worker stopped", worker=self.name)
+
+    def drain_once(self) -> int:
+        """Claims one batch and deals with it; answers how many messages it held."""
+        now = self._clock.now()
+        with self._database.transaction(write=False) as session:
+            waiting = service.is_due(session, now)
+        if not waiting:
+            return 0
+        batch = self._database.run(lambda session: service.claim(session, self.name, now), write=True)
+        for message in batch:
+            self._deal_with(message)
+        return len(batch)
+
+    def _deal_with(self, message: Claimed) -> None:
+        handler = self._handlers.get(message.topic)
+        try:
+            if handler is None:
+                raise LookupError(f"no handler for the topic {message.topic!r}; is this worker older than the server?")
+            handler(message)
+        except Exception as error:
+            logger.warning("message failed; it is tried again", topic=message.topic, message=message.id, exc_info=error)
+            text = error.detail if isinstance(error, Problem) else repr(error)
+            now = self._clock.now()
+            self._database.run(lambda session: service.postpone(session, self.name, message, text, now), write=True)
+            return
+        self._database.run(lambda session: service.complete(session, self.name, message.id), write=True)
+
+    def _run_jobs(self) -> None:
+        now = self._clock.now()
+        for job in self._jobs:
+            self._database.run(
+                lambda session, job=job: service.run_due(  # type: ignore[misc]
+                    session, job.name, job.every, self.name, now, job.run
+                ),
+                write=True,
+            )

@@ -1,0 +1,192 @@
+"""API keys: `dpk_<id>_<secret>`, made once, shown once, stored hashed."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from deskplane.kernel.crypto import sha256_hex
+from deskplane.kernel.db import Database
+from deskplane.kernel.ids import new_secret, new_short_id
+from deskplane.kernel.kind import Beside
+from deskplane.kernel.problem import FieldError, invalid, pointer
+from deskplane.kernel.work import Work
+from deskplane.people.models import ApiKey
+
+PREFIX = "dpk"
+
+
+def split(key: str) -> tuple[str, str] | None:
+    """Id and secret of a key; None for what is none."""
+    parts = key.split("_", 2)
+    if len(parts) != 3 or parts[0] != PREFIX or len(parts[1]) != 12 or len(key) > 300:
+        return None
+    return parts[1], parts[2]
+
+
+def matches(secret: str, stored_hash: str) -> bool:
+    """Compared in constant time."""
+    return hmac.compare_digest(sha256_hex(secret), stored_hash)
+
+
+def address_allowed(allowed: Sequence[str], address: str | None) -> bool:
+    """Whether a caller's address is in one of the networks; an empty list allows all."""
+    if not allowed:
+        return True
+    try:
+        caller = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    if isinstance(caller, ipaddress.IPv6Address) and caller.ipv4_mapped is not None:
+        caller = caller.ipv4_mapped
+    return any(caller in ipaddress.ip_network(network, strict=False) for network in allowed)
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """What applying one key's declaration changed. `key` is the whole new key, to be shown once."""
+
+    name: str
+    field: str
+    before: Any
+    after: Any
+    key: str | None = None
+
+
+def make(work: Work, user_id: str, wanted: Mapping[str, Any]) -> str:
+    """Makes a key and returns it whole. `wanted`: name, and optionally scopes, expires_at, allowed_ips, secret."""
+    key_id = new_short_id()
+    secret = wanted.get("secret") or new_secret()
+    work.session.execute(
+        insert(ApiKey).values(
+            id=key_id,
+            user_id=user_id,
+            name=wanted["name"],
+            secret_hash=sha256_hex(secret),
+            scopes=wanted.get("scopes"),
+            expires_at=wanted.get("expires_at"),
+            allowed_ips=wanted.get("allowed_ips") or [],
+            created_at=work.clock.now(),
+        )
+    )
+    return f"{PREFIX}_{key_id}_{secret}"
+
+
+def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]) -> list[KeyChange]:
+    """Brings a user's keys to what is declared; keys that are not named stay. A null user has none yet.
+
+    A key that is there is never made again, but its scopes, expiry and addresses follow the declaration. A secret
+    that the caller supplies replaces the stored one where it differs.
+    """
+    rows = work.session.execute(select(ApiKey).where(ApiKey.user_id == (user_id or ""))).scalars()
+    there = {row.name: row for row in rows}
+    changes: list[KeyChange] = []
+    for wanted in declared:
+        name, row = wanted["name"], there.get(wanted["name"])
+        if wanted.get("state") == "absent":
+            if row is not None:
+                work.session.execute(delete(ApiKey).where(ApiKey.id == row.id))
+                changes.append(KeyChange(name, f"api_keys.{name}", "present", None))
+            continue
+        if row is None:
+            key = make(work, user_id, wanted) if user_id and not work.dry_run else None
+            changes.append(KeyChange(name, f"api_keys.{name}", None, "present", key))
+            continue
+        values, key = _differences(row, wanted)
+        if values:
+            work.session.execute(update(ApiKey).where(ApiKey.id == row.id).values(**values))
+        for field, value in values.items():
+            if field == "secret_hash":
+                changes.append(
+                    KeyChange(name, f"api_keys.{name}", "(secret)", "(secret)", None if work.dry_run else key)
+                )
+            else:
+                changes.append(KeyChange(name, f"api_keys.{name}.{field}", getattr(row, field), value))
+    return changes
+
+
+def _differences(row: ApiKey, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    values: dict[str, Any] = {}
+    key = None
+    for field in ("scopes", "expires_at", "allowed_ips"):
+        if field in wanted:
+            value = wanted[field] if wanted[field] is not None or field != "allowed_ips" else []
+            if value != getattr(row, field):
+                values[field] = value
+    secret = wanted.get("secret")
+    if wanted.get("regenerate") and not secret:
+        secret = new_secret()
+        key = f"{PREFIX}_{row.id}_{secret}"
+    if secret and not matches(secret, row.secret_hash):
+        values["secret_hash"] = sha256_hex(secret)
+        key = f"{PREFIX}_{row.id}_{secret}"
+    return values, key
+
+
+def beside(work: Work, user_id: str, options: Mapping[str, Any]) -> Beside:
+    """The keys that are declared beside a user's fields. No one gives a key what he may not do himself."""
+    declared = options.get("api_keys") or []
+    for index, wanted in enumerate(declared):
+        beyond = set(wanted.get("scopes") or ()) - work.actor.permissions
+        if beyond:
+            detail = f"you cannot give what you do not have: {', '.join(sorted(beyond))}"
+            raise invalid([FieldError(pointer("api_keys", index, "scopes"), "beyond_yours", detail)])
+    found = apply(work, user_id, declared)
+    return Beside(
+        changes=[{"field": change.field, "before": change.before, "after": change.after} for change in found],
+        answer={"api_keys": [{"name": change.name, "key": change.key} for change in found if change.key]}
+        if declared
+        else {},
+    )
+
+
+class LastUse:
+    """When keys were last used, collected in memory and written once a minute at most, outside any request."""
+
+    def __init__(self, database: Database, seconds: float = 60.0) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._seen: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def note(self, key_id: str, now: datetime) -> None:
+        """Remembers a use. The writing thread starts with the first one, and so in the process that serves."""
+        with self._lock:
+            self._seen[key_id] = now
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="last use of keys", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._seconds)
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what was noted. What a crash loses here is a minute of a date that nobody relies on."""
+        with self._lock:
+            seen, self._seen = self._seen, {}
+        if not seen:
+            return
+
+        def write(session: Session) -> None:
+            for key_id, moment in seen.items():
+                session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=moment))
+
+        self._database.run(write, write=True)
+
+
+def exists(session: Session, user_id: str, name: str) -> bool:
+    """Whether the user has a key of that name."""
+    statement = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.name == name)
+    return session.execute(statement).first() is not None

@@ -1,0 +1,106 @@
+"""What must hold for roles and users besides their schema."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from deskplane.kernel.kind import Check
+from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.kernel.problem import Problem
+from deskplane.kernel.work import Work
+from deskplane.people.models import Role, User, user_roles
+
+SHIPPED_ROLES: dict[str, tuple[str, list[str]]] = {
+    "admin": ("Everything.", sorted(PERMISSIONS)),
+    "agent": (
+        "Works on tickets: opens, changes, answers and closes them.",
+        [
+            "tickets:access",
+            "tickets:assign",
+            "tickets:close",
+            "tickets:comment",
+            "tickets:create",
+            "tickets:edit",
+            "tickets:read_internal",
+            "time:view",
+        ],
+    ),
+    "user": (
+        "Opens tickets and writes on them, without changing what others filled in.",
+        ["tickets:access", "tickets:comment", "tickets:create"],
+    ),
+    "viewer": ("Reads tickets.", ["tickets:access"]),
+    "requester": ("Opens tickets and follows those that he reported.", ["tickets:access", "tickets:create"]),
+    "metrics": ("For a service account that scrapes the metrics.", ["metrics:read"]),
+    "backup": ("For a service account that makes backups.", ["backup:create"]),
+}
+"""The roles that come with Deskplane (domain: people and rights)."""
+
+ADMIN = "admin"
+
+
+def check_role(found: Check) -> None:
+    """The role `admin` keeps every permission; no one hands out what he does not have."""
+    if found.before is not None and found.before["name"] == ADMIN:
+        if found.after["name"] != ADMIN:
+            found.refuse("name", "shipped", "the role admin cannot be renamed")
+        if found.after["permissions"] != sorted(PERMISSIONS):
+            found.refuse("permissions", "shipped", "the role admin has every permission, always")
+    before = set(found.before["permissions"]) if found.before else set()
+    beyond = set(found.after["permissions"]) - before - found.work.actor.permissions
+    if beyond:
+        found.refuse(
+            "permissions", "beyond_yours", f"you cannot give what you do not have: {', '.join(sorted(beyond))}"
+        )
+
+
+def check_user(found: Check) -> None:
+    """No one gives a role that goes beyond his own rights, nor takes the last administrator's away."""
+    session = found.work.session
+    before_roles = set(found.before["roles"]) if found.before else set()
+    new_roles = set(found.after["roles"]) - before_roles
+    if new_roles:
+        rows = session.execute(select(Role.name, Role.permissions).where(Role.name.in_(new_roles)))
+        for name, permissions in rows:
+            beyond = set(permissions) - found.work.actor.permissions
+            if beyond:
+                found.refuse("roles", "beyond_yours", f"the role {name} goes beyond your own rights")
+    if found.before is None or found.before.get("deleted"):
+        return
+    was_admin = ADMIN in before_roles and found.before["enabled"]
+    is_admin = ADMIN in found.after["roles"] and found.after["enabled"]
+    if was_admin and not is_admin and others_with_admin(found.work, found.before["username"]) == 0:
+        found.refuse("roles", "last_administrator", "this is the last administrator; make another one first")
+    if was_admin and not found.work.actor.may("settings:manage"):
+        found.refuse("username", "beyond_yours", "an administrator can be changed by an administrator only")
+
+
+def others_with_admin(work: Work, username: str) -> int:
+    """How many other enabled users have the role `admin`."""
+    statement = (
+        select(func.count())
+        .select_from(User)
+        .join(user_roles, user_roles.c.user_id == User.id)
+        .join(Role, Role.id == user_roles.c.role_id)
+        .where(Role.name == ADMIN, User.enabled, User.deleted_at.is_(None), User.username != username)
+    )
+    return int(work.session.execute(statement).scalar_one())
+
+
+def keep_an_administrator(work: Work, user_id: str) -> None:
+    """Refuses the deletion of the last administrator."""
+    row = work.session.execute(
+        select(User.username)
+        .join(user_roles, user_roles.c.user_id == User.id)
+        .join(Role, Role.id == user_roles.c.role_id)
+        .where(User.id == user_id, Role.name == ADMIN)
+    ).first()
+    if row is not None and others_with_admin(work, row.username) == 0:
+        raise Problem(409, "last_administrator", "this is the last administrator; make another one first")
+
+
+def keep_shipped_roles(work: Work, role_id: str) -> None:
+    """Refuses the deletion of a role that came with Deskplane."""
+    name = work.session.execute(select(Role.name).where(Role.id == role_id, Role.shipped)).scalar_one_or_none()
+    if name is not None:
+        raise Problem(409, "shipped", f"the role {name} came with Deskplane and stays; leave it unused instead")

@@ -1,0 +1,253 @@
+"""Who a caller is, and the accounts that a fresh desk begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from deskplane.kernel.actor import Actor
+from deskplane.kernel.clock import Clock
+from deskplane.kernel.http import unauthenticated
+from deskplane.kernel.ids import new_id
+from deskplane.kernel.kind import Written
+from deskplane.kernel.permissions import ADMIN_EXEMPT
+from deskplane.kernel.problem import Problem
+from deskplane.kernel.revision import CONFIGURATION, Kept, Revision
+from deskplane.kernel.work import Work
+from deskplane.people import keys
+from deskplane.people.models import ApiKey, Role, User, memberships, user_roles
+from deskplane.people.rules import ADMIN, SHIPPED_ROLES
+
+DepartmentsOf = Callable[[Session, str], frozenset[str]]
+"""Ids of the departments whose member a user is; the room of departments is a higher one, and registers it."""
+
+_hasher = PasswordHasher()
+
+BAD_KEY = "this API key is not known, or works no more"
+
+
+def hash_password(password: str) -> str:
+    """Argon2id (RFC 9106) with the library's parameters. Takes about a tenth of a second: never under a lock."""
+    return _hasher.hash(password)
+
+
+def password_matches(password: str, stored: str | None) -> bool:
+    """Whether it is the password behind the hash."""
+    if stored is None:
+        return False
+    try:
+        return _hasher.verify(stored, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+
+
+class Authenticator:
+    """Finds out who calls: one statement for the key and the configuration's revision; the rights are kept as long
+    as that stands still, so that a change of rights acts at the next request."""
+
+    def __init__(self, kept: Kept, departments: DepartmentsOf, last_use: keys.LastUse | None = None) -> None:
+        self._kept = kept
+        self._departments = departments
+        self._last_use = last_use
+        self._statement = select(
+            ApiKey.user_id,
+            ApiKey.secret_hash,
+            ApiKey.scopes,
+            ApiKey.expires_at,
+            ApiKey.allowed_ips,
+            select(Revision.number).where(Revision.name == CONFIGURATION).scalar_subquery().label("revision"),
+        )
+
+    def __call__(self, session: Session, key: str, address: str | None, clock: Clock) -> tuple[Actor, int]:
+        """The caller and the revision. Raises 401 with one and the same text for every sort of bad key."""
+        parts = keys.split(key)
+        if parts is None:
+            raise unauthenticated("this is no API key; keys look like dpk_<id>_<secret>")
+        key_id, secret = parts
+        row = session.execute(self._statement.where(ApiKey.id == key_id)).first()
+        now = clock.now()
+        if row is None or not keys.matches(secret, row.secret_hash):
+            raise unauthenticated(BAD_KEY)
+        if row.expires_at is not None and row.expires_at <= now:
+            raise unauthenticated(BAD_KEY)
+        if not keys.address_allowed(row.allowed_ips, address):
+            raise unauthenticated(BAD_KEY)
+        scopes = tuple(row.scopes) if row.scopes is not None else None
+        actor = self._kept.get(
+            row.revision,
+            ("actor", key_id, scopes),
+            lambda: actor_of(session, row.user_id, self._departments, key_id, scopes),
+        )
+        if actor is None:
+            raise unauthenticated(BAD_KEY)
+        if self._last_use is not None:
+            self._last_use.note(key_id, now)
+        return actor, row.revision
+
+
+def actor_of(
+    session: Session,
+    user_id: str,
+    departments: DepartmentsOf,
+    key_id: str | None = None,
+    scopes: tuple[str, ...] | None = None,
+) -> Actor | None:
+    """The user with his rights now; None where he is disabled, deleted or unknown."""
+    user = session.execute(
+        select(User).where(User.id == user_id, User.enabled, User.deleted_at.is_(None))
+    ).scalar_one_or_none()
+    if user is None:
+        return None
+    permissions: set[str] = set()
+    for (granted,) in session.execute(
+        select(Role.permissions)
+        .join(user_roles, user_roles.c.role_id == Role.id)
+        .where(user_roles.c.user_id == user_id)
+    ):
+        permissions.update(granted)
+    if not user.features.get("helpdesk_enabled", True) and ADMIN_EXEMPT not in permissions:
+        permissions = {name for name in permissions if not name.startswith("tickets:")}
+    if scopes is not None:
+        permissions &= set(scopes)
+    if "tickets:access" not in permissions:
+        permissions = {name for name in permissions if not name.startswith("tickets:")}
+    rows = session.execute(
+        select(memberships.c.customer_id, memberships.c.role).where(memberships.c.user_id == user_id)
+    ).all()
+    return Actor(
+        user_id=user.id,
+        username=user.username,
+        permissions=frozenset(permissions),
+        member_of=frozenset(row.customer_id for row in rows if row.role != "viewer"),
+        sees_customers=frozenset(row.customer_id for row in rows),
+        departments=departments(session, user_id),
+        default_department=user.default_department_id,
+        key_id=key_id,
+    )
+
+
+def prepare_password(work: Work, given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The hash that an apply of a user is to store, worked out before the write lock is taken.
+
+    Empty where the stored password stays: none was given, or the account has one and `update_password` does not say
+    `always`, or it is the same one.
+    """
+    if "password" not in given:
+        return {}
+    row = work.session.execute(
+        select(User.password, User.deleted_at).where(User.username == given.get("username"))
+    ).first()
+    password = given["password"]
+    if row is not None and row.password is not None and row.deleted_at is None:
+        if options.get("update_password") != "always":
+            return {}
+        if password is not None and password_matches(password, row.password):
+            return {}
+    return {"password": None if password is None else hash_password(password)}
+
+
+def note_password(written: Written) -> None:
+    """Keeps when a password was set."""
+    before = (written.before or {}).get("password")
+    if written.after is not None and written.after.get("password") != before:
+        written.work.session.execute(
+            update(User).where(User.id == written.id).values(password_changed_at=written.work.clock.now())
+        )
+        written.after["password_changed_at"] = written.work.clock.now()
+
+
+def ship_roles(session: Session, clock: Clock) -> None:
+    """Makes the roles that come with Deskplane where they are missing; `admin` always gets every permission."""
+    there = {row.name: row for row in session.execute(select(Role)).scalars()}
+    now = clock.now()
+    for name, (description, permissions) in SHIPPED_ROLES.items():
+        if name not in there:
+            session.add(
+                Role(
+                    id=new_id(),
+                    version=1,
+                    name=name,
+                    description=description,
+                    permissions=sorted(permissions),
+                    shipped=True,
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+        elif name == ADMIN and there[name].permissions != sorted(permissions):
+            there[name].permissions = sorted(permissions)
+    session.flush()
+
+
+def new_user_values(username: str, clock: Clock) -> dict[str, Any]:
+    """The row of an account with nothing but a name."""
+    now = clock.now()
+    return {
+        "id": new_id(),
+        "version": 1,
+        "username": username,
+        "first_name": "",
+        "last_name": "",
+        "enabled": True,
+        "features": {"helpdesk_enabled": True, "time_tracking_enabled": False},
+        "start_page": "overview",
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def find_user(session: Session, username: str) -> User:
+    """The account of that name. Raises 404."""
+    user = session.execute(
+        select(User).where(User.username == username, User.deleted_at.is_(None))
+    ).scalar_one_or_none()
+    if user is None:
+        raise Problem(404, "not_found", f"there is no user named {username}")
+    return user
+
+
+def create_admin(work: Work, username: str, password_hash: str | None) -> bool:
+    """Makes an administrator, for the command line. Answers whether there was anything to do. Raises 409 where the
+    name is taken by someone who is none."""
+    session = work.session
+    user = session.execute(select(User).where(User.username == username)).scalar_one_or_none()
+    role = session.execute(select(Role.id).where(Role.name == ADMIN)).scalar_one()
+    if user is not None:
+        has = session.execute(
+            select(user_roles.c.role_id).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role)
+        ).first()
+        if has is None or user.deleted_at is not None:
+            raise Problem(
+                409, "name_taken", f"{username} exists and is no administrator; use: deskplane user promote {username}"
+            )
+        return False
+    values = new_user_values(username, work.clock)
+    if password_hash is not None:
+        values |= {"password": password_hash, "password_changed_at": work.clock.now()}
+    session.execute(insert(User).values(**values))
+    session.execute(insert(user_roles).values(user_id=values["id"], role_id=role))
+    work.change_configuration()
+    return True
+
+
+def promote(work: Work, username: str) -> None:
+    """Gives the role `admin` to an account, enables it and brings it back where it was deleted: the recovery on the
+    server's own machine."""
+    session = work.session
+    user = session.execute(select(User).where(User.username == username)).scalar_one_or_none()
+    if user is None:
+        raise Problem(404, "not_found", f"there is no user named {username}")
+    role = session.execute(select(Role.id).where(Role.name == ADMIN)).scalar_one()
+    session.execute(delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role))
+    session.execute(insert(user_roles).values(user_id=user.id, role_id=role))
+    session.execute(
+        update(User)
+        .where(User.id == user.id)
+        .values(enabled=True, deleted_at=None, version=User.version + 1, updated_at=work.clock.now())
+    )
+    work.change_configuration()

@@ -1,0 +1,1 @@
+"""Service level policies, which of them a ticket gets, and the clock."""

@@ -1,0 +1,159 @@
+"""What the process needs before it has a database: a YAML file, and the environment over it.
+
+Everything else is a setting in the database. Unsafe values are refused at the start, each with its name and the fix.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+LEAST_SECRET = 32
+_KNOWN_SECRETS = {"changeme", "change-me", "secret", "default", "password", "deskplane", "insecure"}
+
+
+class Settings(BaseSettings):
+    """Settings of a server or worker process; each is `DESKPLANE_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="DESKPLANE_", extra="forbid", str_strip_whitespace=True)
+
+    environment: Literal["production", "development", "test"] = Field(
+        "production", description="production refuses unsafe settings"
+    )
+    database_url: str = Field(
+        "sqlite:///deskplane.db",
+        description="sqlite:////path/desk.db, or postgresql+psycopg://user:password@host/database (15 or newer)",
+    )
+    secret_key: str | None = Field(None, description="at least 32 random characters; seals secrets, signs cursors")
+    secret_key_file: Path | None = Field(None, description="file that holds the secret key, readable by its owner only")
+    bind: str = Field("127.0.0.1:8080", description="address and port that the server listens on")
+    workers: int = Field(2, ge=1, le=64, description="server processes")
+    threads: int = Field(4, ge=1, le=64, description="requests that each process serves at once")
+    public_address: str = Field("", description="address under which the server is reached; else the request's")
+    trusted_proxies: int = Field(0, ge=0, le=5, description="reverse proxies in front whose headers are believed")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body")
+    busy_seconds: float = Field(10.0, gt=0, le=120, description="how long a writer waits for the database until 503")
+    log_format: Literal["json", "console"] = Field("json", description="form of the log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    migrate_on_start: bool = Field(True, description="whether the server brings the database up to date as it starts")
+    debug: bool = Field(False, description="never in production")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get("DESKPLANE_CONFIG")
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if file:
+            sources += (YamlConfigSettingsSource(settings_cls, yaml_file=Path(file)),)
+        return sources
+
+    def secret(self) -> str:
+        """The secret key, from wherever it is kept. Raises SettingsError."""
+        if self.secret_key:
+            return self.secret_key
+        if self.secret_key_file is None:
+            raise SettingsError("secret_key: is not set; set DESKPLANE_SECRET_KEY or secret_key_file")
+        try:
+            return self.secret_key_file.read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"secret_key_file: cannot be read: {error.strerror}: {error.filename}") from None
+
+
+class SettingsError(Exception):
+    """Settings with which the process does not start."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with the settings: which one, what, and what to do."""
+
+    setting: str
+    detail: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.detail}; {self.fix}"
+
+
+def load(config: str | None = None, **overrides: Any) -> Settings:
+    """Reads the settings. Raises SettingsError with one line for each bad one."""
+    if config is not None:
+        os.environ["DESKPLANE_CONFIG"] = config
+    file = os.environ.get("DESKPLANE_CONFIG")
+    if file and not Path(file).is_file():
+        raise SettingsError(f"the configuration file {file} does not exist or cannot be read")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+    except Exception as error:  # what a YAML parser raises is its own affair
+        raise SettingsError(f"the configuration file {file} cannot be read: {error}") from None
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """What is unsafe about the settings. In production each of them keeps the process from starting."""
+    found: list[Finding] = []
+    try:
+        secret = settings.secret()
+    except SettingsError as error:
+        name, _, detail = str(error).partition(": ")
+        return [Finding(name, detail, "make one with: openssl rand -base64 48")]
+    if len(secret) < LEAST_SECRET or len(set(secret)) < 8:
+        found.append(
+            Finding(
+                "secret_key",
+                f"is shorter than {LEAST_SECRET} characters, or repeats a few of them",
+                "make one with: openssl rand -base64 48",
+            )
+        )
+    if any(word in secret.lower() for word in _KNOWN_SECRETS):
+        found.append(Finding("secret_key", "is a default or a known word", "make one with: openssl rand -base64 48"))
+    for name, path in (("secret_key_file", settings.secret_key_file), ("configuration file", _config_file())):
+        if path is None or not path.exists():
+            continue
+        holds_secret = name == "secret_key_file" or settings.secret_key is not None
+        if holds_secret and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            found.append(Finding(name, f"{path} can be read by everyone", f"run: chmod o= {path}"))
+    if settings.debug and settings.environment == "production":
+        found.append(Finding("debug", "is on in production", "set debug to false"))
+    if not settings.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        found.append(
+            Finding(
+                "database_url",
+                "names neither SQLite nor PostgreSQL",
+                "use sqlite:////path/desk.db or postgresql+psycopg://user:password@host/database",
+            )
+        )
+    return found
+
+
+def _config_file() -> Path | None:
+    file = os.environ.get("DESKPLANE_CONFIG")
+    return Path(file) if file and "DESKPLANE_SECRET_KEY" not in os.environ else None
+
+
+def require_safe(settings: Settings) -> None:
+    """Raises SettingsError with all findings, one a line. Tests and development only need a secret that is there."""
+    found = findings(settings)
+    if settings.environment != "production":
+        found = [finding for finding in found if finding.setting == "database_url" or "not set" in finding.detail]
+    if found:
+        raise SettingsError("\n".join(str(finding) for finding in found))

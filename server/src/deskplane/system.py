@@ -1,0 +1,188 @@
+"""The endpoints about the server itself: health, version, metrics, and its own description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy import func, select, text
+
+from deskplane import __version__
+from deskplane.kernel import metrics, openapi
+from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.problem import Problem
+from deskplane.kernel.words import STATUSES
+from deskplane.migrations import head, revision_of
+from deskplane.outbox import service as outbox
+from deskplane.tickets.models import Ticket
+
+HEALTH = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
+
+
+def healthz(call: Call) -> Reply:
+    """The process answers."""
+    return Reply({"status": "ok"})
+
+
+def readyz(call: Call) -> Reply:
+    """Database, migrations, worker. Without a worker requests are served all the same, so that it only tells."""
+    call.session.execute(text("SELECT 1"))
+    found = revision_of(call.session.connection())
+    if found != head():
+        raise Problem(
+            503,
+            "not_migrated",
+            f"the database is at migration {found}, this version needs {head()}; run: deskplane migrate",
+            headers={"Retry-After": "5"},
+        )
+    alive = outbox.workers_alive(call.session, call.clock.now())
+    waiting, _oldest = outbox.backlog(call.session)
+    return Reply(
+        {
+            "status": "ok",
+            "database": "ok",
+            "migrations": found,
+            "workers": alive,
+            "outbox": waiting,
+            "warnings": [] if alive else ["no worker was seen lately; start one with: deskplane worker"],
+        }
+    )
+
+
+def version(call: Call) -> Reply:
+    """Which server this is."""
+    return Reply({"version": __version__, "api": "v1"})
+
+
+def _readings(call: Call) -> Iterable[GaugeMetricFamily]:
+    tickets = GaugeMetricFamily("deskplane_tickets", "Tickets, by status.", labels=["status"])
+    counted = dict(call.session.execute(select(Ticket.status, func.count()).group_by(Ticket.status)).tuples().all())
+    for status in STATUSES:
+        tickets.add_metric([status], counted.get(status, 0))
+    waiting, oldest = outbox.backlog(call.session)
+    now = call.clock.now()
+    age = (now - oldest).total_seconds() if oldest else 0.0
+    yield tickets
+    yield GaugeMetricFamily("deskplane_outbox_messages", "Messages that wait in the outbox.", value=waiting)
+    yield GaugeMetricFamily("deskplane_outbox_oldest_seconds", "Age of the oldest message in the outbox.", value=age)
+    alive = outbox.workers_alive(call.session, now)
+    yield GaugeMetricFamily("deskplane_workers", "Workers seen in the last half minute.", value=alive)
+
+
+def read_metrics(call: Call) -> Reply:
+    """GET /api/v1/metrics"""
+    return Reply(metrics.exposition(lambda: _readings(call)), content_type=metrics.CONTENT_TYPE)
+
+
+def docs_page(document: dict[str, Any]) -> bytes:
+    """The document for people: one page without scripts."""
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<title>Deskplane API</title><style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto}"
+        "code{background:#eee;padding:.1em .3em;border-radius:.2em}summary{cursor:pointer;padding:.3rem 0}"
+        "td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}b{display:inline-block;width:4.5rem}"
+        "</style><h1>Deskplane API</h1><p>The same as <a href='openapi.json'>openapi.json</a>.</p>"
+    ]
+    tags: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, entry in methods.items():
+            tags.setdefault(entry["tags"][0], []).append(_docs_entry(path, method, entry))
+    for tag, entries in tags.items():
+        parts.append(f"<h2>{escape(tag.replace('_', ' '))}</h2>{''.join(entries)}")
+    return "".join(parts).encode()
+
+
+def _docs_entry(path: str, method: str, entry: dict[str, Any]) -> str:
+    rows = [(f"{item['name']} ({item['in']})", item.get("description", "")) for item in entry.get("parameters", [])]
+    body = entry.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    rows += [(name, part.get("description", "")) for name, part in body.get("properties", {}).items()]
+    rows += [(status, answer["description"]) for status, answer in entry["responses"].items()]
+    table = "".join(f"<tr><td><code>{escape(name)}</code><td>{escape(text)}" for name, text in rows)
+    rights = ", ".join(entry.get("x-permission", [])) or ("no key" if entry.get("security") == [] else "any key")
+    return (
+        f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> {escape(entry['summary'])}</summary>"
+        f"<p>{escape(entry.get('description', ''))} Needs: {escape(rights)}.</p><table>{table}</table></details>"
+    )
+
+
+def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Operation]:
+    """The operations of the server itself."""
+
+    def document(call: Call) -> Reply:
+        return Reply(openapi.document(all_operations(), public_address=call.public_address))
+
+    def page(call: Call) -> Reply:
+        return Reply(docs_page(openapi.document(all_operations())), content_type="text/html; charset=utf-8")
+
+    text_answer = {"type": "string", "x-content-type": "text/plain"}
+    yield Operation(
+        "healthz",
+        "GET",
+        "/healthz",
+        healthz,
+        "Whether the process lives",
+        "server",
+        public=True,
+        answers={200: ("It does.", HEALTH)},
+    )
+    yield Operation(
+        "readyz",
+        "GET",
+        "/readyz",
+        readyz,
+        "Whether requests can be served",
+        "server",
+        public=True,
+        answers={200: ("They can.", HEALTH)},
+    )
+    yield Operation(
+        "version",
+        "GET",
+        "/api/v1/version",
+        version,
+        "Which server this is",
+        "server",
+        public=True,
+        answers={
+            200: (
+                "Version of the server and of the API.",
+                {
+                    "type": "object",
+                    "required": ["version", "api"],
+                    "properties": {"version": {"type": "string"}, "api": {"type": "string"}},
+                },
+            )
+        },
+    )
+    yield Operation(
+        "metrics",
+        "GET",
+        "/api/v1/metrics",
+        read_metrics,
+        "Metrics for Prometheus",
+        "server",
+        permission=("metrics:read",),
+        answers={200: ("Text exposition format.", text_answer)},
+    )
+    yield Operation(
+        "openapi",
+        "GET",
+        "/api/v1/openapi.json",
+        document,
+        "This document",
+        "server",
+        public=True,
+        answers={200: ("OpenAPI 3.1.", {"type": "object"})},
+    )
+    yield Operation(
+        "docs",
+        "GET",
+        "/api/v1/docs",
+        page,
+        "This document for people",
+        "server",
+        public=True,
+        answers={200: ("A page.", {"type": "string", "x-content-type": "text/html"})},
+    )

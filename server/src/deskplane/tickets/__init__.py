@@ -1,0 +1,1 @@
+"""Tickets: opening, changing, closing and finding them."""

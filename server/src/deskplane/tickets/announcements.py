@@ -1,0 +1,41 @@
+"""What the room tells others: one row in the outbox for an event, with the values as at the event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deskplane.kernel.clock import rfc3339
+from deskplane.kernel.work import Work
+from deskplane.outbox import service as outbox
+
+TOPIC = "ticket.event"
+
+
+def announce(work: Work, event: str, ticket: Mapping[str, Any]) -> None:
+    """Says that something happened to a ticket. `ticket` is the answer's shape."""
+    outbox.put(
+        work,
+        TOPIC,
+        {
+            "event": event,
+            "ticket_number": ticket["number"],
+            "subject": ticket["title"],
+            "status": ticket["status"],
+            "priority": ticket["priority"],
+            "assigned_to": ticket["assignee"],
+            "customer": ticket["customer"],
+            "department": ticket["department"],
+            "url": ticket["url"],
+            "timestamp": rfc3339(work.clock.now()),
+        },
+    )
+
+
+def event_of(changed: set[str], status: str) -> str | None:
+    """The one event that a request's changes make (domain: webhooks): closing alone, assigning alone, else updating."""
+    if "status" in changed and status == "closed":
+        return "ticket_closed"
+    if "assignee" in changed:
+        return "ticket_assigned"
+    return "ticket_updated" if changed else None

@@ -1,0 +1,281 @@
+"""The endpoints of tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from marshmallow import Schema
+from sqlalchemy import select
+
+from deskplane.kernel import pagination
+from deskplane.kernel.etag import etag
+from deskplane.kernel.fields import Flag, described, object_schema
+from deskplane.kernel.markup import to_html
+from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.outcome import outcome_schema
+from deskplane.kernel.problem import not_found
+from deskplane.tickets import machine, queries, service
+from deskplane.tickets.models import History, TicketMessage
+from deskplane.tickets.schemas import (
+    HistoryEntry,
+    MessageEntry,
+    Page,
+    TicketAnswer,
+    TicketApply,
+    TicketCreate,
+    TicketList,
+    TicketPatch,
+)
+
+BASE = "/api/v1/tickets"
+ACCESS = ("tickets:access",)
+
+INTERNAL_FIELDS = ("message", "assignee", "owner", "tags", "labels", "correlation_key", "occurrences")
+"""Fields whose history a caller without `tickets:read_internal` does not see."""
+
+
+class ApplyQuery(Schema):
+    """How to apply."""
+
+    dry_run = Flag("Answer what the call would do, and do nothing.", default=False)
+    allow_unresolved = Flag("Taken as with other kinds; a ticket's references are always looked up.", default=False)
+
+
+def create(call: Call) -> Reply:
+    """POST /tickets"""
+    draft = service.open_ticket(call, call.body)
+    found = draft.answer(call.clock.now(), call.public_address)
+    return Reply(found, 201, {"ETag": etag(1), "Location": f"{BASE}/{draft.number}"})
+
+
+def apply(call: Call) -> Reply:
+    """POST /tickets/apply"""
+    applied = machine.apply(call, call.body)
+    created = applied.action == "create" and not call.dry_run
+    headers = {"ETag": etag(applied.version)} if applied.version else {}
+    answer = {
+        "changed": applied.action != "none",
+        "action": applied.action,
+        "changes": applied.changes,
+        "before": applied.before,
+        "after": applied.after,
+        "unresolved": [],
+        "warnings": [],
+    }
+    return Reply(answer, 201 if created else 200, headers)
+
+
+def listing(call: Call) -> Reply:
+    """GET /tickets"""
+    query = call.query
+    statement = queries.SELECT
+    condition = queries.visible(call.actor)
+    if condition is not None:
+        statement = statement.where(condition)
+    conditions = queries.filters(query, call.clock.now())
+    if conditions:
+        statement = statement.where(*conditions)
+    order = pagination.choose(queries.ORDERS, query["sort"])
+    scope = f"tickets {query['sort']}"
+    statement = pagination.page(
+        statement, order, scope=scope, cursor=query["cursor"], limit=query["limit"], vault=call.vault
+    )
+    rows = call.session.execute(statement).all()
+    rows, following = pagination.cut(rows, order, scope=scope, limit=query["limit"], vault=call.vault)
+    return Reply({"items": queries.answers(call, rows), "next_cursor": following})
+
+
+def _row(call: Call) -> Any:
+    row = queries.by_number(call, call.path["number"])
+    if row is None:
+        raise not_found()
+    return row
+
+
+def get(call: Call) -> Reply:
+    """GET /tickets/{number}"""
+    row = _row(call)
+    tag = etag(row.t_version)
+    if call.if_none_match == tag:
+        return Reply(None, 304, {"ETag": tag})
+    return Reply(queries.with_html(queries.answers(call, [row])[0]), 200, {"ETag": tag})
+
+
+def patch(call: Call) -> Reply:
+    """PATCH /tickets/{number}"""
+    draft = service.load_by_number(call, call.path["number"])
+    given = {name: value for name, value in call.body.items() if name != "comment"}
+    service.change(call, draft, given, comment=call.body.get("comment"), if_match=call.if_match)
+    found = draft.answer(call.clock.now(), call.public_address)
+    return Reply(found, 200, {"ETag": etag(draft.columns["version"])})
+
+
+def delete(call: Call) -> Reply:
+    """DELETE /tickets/{number}"""
+    service.delete_ticket(call, service.load_by_number(call, call.path["number"]), if_match=call.if_match)
+    return Reply(None, 204)
+
+
+def _pages(call: Call, model: Any, name: str, *conditions: Any) -> tuple[Any, str | None]:
+    row = _row(call)
+    statement = select(model).where(model.ticket_id == row.t_id, *conditions)
+    order = pagination.Order(((model.id, False),), lambda found: [found.id])
+    scope = f"{name} {row.t_id}"
+    limit, vault = call.query["limit"], call.vault
+    statement = pagination.page(statement, order, scope=scope, cursor=call.query["cursor"], limit=limit, vault=vault)
+    rows = call.session.execute(statement).scalars().all()
+    return pagination.cut(rows, order, scope=scope, limit=limit, vault=vault)
+
+
+def history(call: Call) -> Reply:
+    """GET /tickets/{number}/history"""
+    internal = call.actor.may("tickets:read_internal")
+    conditions = [] if internal else [History.field.not_in(INTERNAL_FIELDS)]
+    rows, following = _pages(call, History, "history", *conditions)
+    items = []
+    for row in rows:
+        new = row.new
+        if not internal and row.field == "created":
+            new = {name: value for name, value in new.items() if name not in INTERNAL_FIELDS}
+        items.append(
+            {"at": row.at, "author": row.author, "cause": row.cause, "field": row.field, "old": row.old, "new": new}
+        )
+    return Reply({"items": items, "next_cursor": following})
+
+
+def messages(call: Call) -> Reply:
+    """GET /tickets/{number}/messages"""
+    internal = call.actor.may("tickets:read_internal")
+    conditions = [] if internal else [TicketMessage.direction != "internal"]
+    rows, following = _pages(call, TicketMessage, "messages", *conditions)
+    items = [
+        {
+            "id": row.id,
+            "direction": row.direction,
+            "body": row.body,
+            "body_html": to_html(row.body),
+            "author": row.author,
+            "created_at": row.created_at,
+        }
+        for row in rows
+    ]
+    return Reply({"items": items, "next_cursor": following})
+
+
+def _page_of(thing: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
+    }
+
+
+def operations() -> Iterable[Operation]:
+    """Every operation on tickets."""
+    thing = object_schema(described(TicketAnswer()), answer=True)
+    entry = object_schema(described(HistoryEntry()), answer=True)
+    message = object_schema(described(MessageEntry()), answer=True)
+    outcome = outcome_schema(thing)
+    yield Operation(
+        "create_ticket",
+        "POST",
+        BASE,
+        create,
+        "Open a ticket",
+        "tickets",
+        permission=("tickets:create",),
+        body=TicketCreate,
+        write=True,
+        idempotency=True,
+        answers={201: ("The ticket.", thing)},
+    )
+    yield Operation(
+        "apply_ticket",
+        "POST",
+        f"{BASE}/apply",
+        apply,
+        "Say what a machine's ticket should be",
+        "tickets",
+        permission=ACCESS,
+        dry_permission=("configuration:plan",),
+        query=ApplyQuery,
+        body=TicketApply,
+        partial=True,
+        write=True,
+        idempotency=True,
+        answers={200: ("What changed, or would.", outcome), 201: ("It was opened.", outcome)},
+        description="Recognised by `correlation_key`, which is unique among the open tickets of one customer; else by "
+        "customer and title.",
+    )
+    yield Operation(
+        "list_tickets",
+        "GET",
+        BASE,
+        listing,
+        "List tickets",
+        "tickets",
+        permission=ACCESS,
+        query=TicketList,
+        answers={200: ("A page.", _page_of(thing))},
+    )
+    one = f"{BASE}/{{number}}"
+    yield Operation(
+        "get_ticket",
+        "GET",
+        one,
+        get,
+        "Read a ticket",
+        "tickets",
+        permission=ACCESS,
+        etag=True,
+        answers={200: ("The ticket.", thing), 304: ("It is as it was.", None)},
+    )
+    yield Operation(
+        "update_ticket",
+        "PATCH",
+        one,
+        patch,
+        "Change a ticket",
+        "tickets",
+        permission=ACCESS,
+        body=TicketPatch,
+        partial=True,
+        write=True,
+        etag=True,
+        answers={200: ("The ticket.", thing)},
+    )
+    yield Operation(
+        "delete_ticket",
+        "DELETE",
+        one,
+        delete,
+        "Delete a ticket for good",
+        "tickets",
+        permission=("tickets:delete",),
+        write=True,
+        etag=True,
+        answers={204: ("It is gone.", None)},
+    )
+    yield Operation(
+        "list_ticket_history",
+        "GET",
+        f"{one}/history",
+        history,
+        "What happened to a ticket",
+        "tickets",
+        permission=ACCESS,
+        query=Page,
+        answers={200: ("A page.", _page_of(entry))},
+    )
+    yield Operation(
+        "list_ticket_messages",
+        "GET",
+        f"{one}/messages",
+        messages,
+        "What was written on a ticket",
+        "tickets",
+        permission=ACCESS,
+        query=Page,
+        answers={200: ("A page.", _page_of(message))},
+    )

@@ -1,0 +1,213 @@
+"""Tickets opened by machines (domain 6): what the ticket should be, and how to recognise it.
+
+Everything happens in one transaction, and two callers with one key go one after the other, so that they make one
+ticket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from deskplane.customers.models import Customer
+from deskplane.kernel.words import ENDED
+from deskplane.kernel.work import Work
+from deskplane.tickets import queries, service
+from deskplane.tickets.draft import Draft
+from deskplane.tickets.models import Ticket
+
+IDENTITY = ("title", "description")
+"""Set at creation and then left alone, unless `update_fields` names them: fifty hosts report one trouble in fifty
+wordings."""
+OPTIONS = ("state", "on_repeat", "reopen_within", "update_fields", "comment", "source")
+
+
+@dataclass
+class Applied:
+    """What became of the declaration."""
+
+    action: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    version: int | None = None
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def apply(work: Work, body: Mapping[str, Any]) -> Applied:
+    """Brings the ticket to what is declared. Raises as `open_ticket` and `change` do."""
+    state = body.get("state") or "present"
+    given = {name: value for name, value in body.items() if name not in OPTIONS}
+    _one_at_a_time(work, body)
+    open_one = _find(work, body, Ticket.status.not_in(ENDED), newest_first=False)
+    if state == "present":
+        if open_one is not None:
+            return _repeat(work, open_one, given, body)
+        return _reopen(work, given, body) or _open(work, given, body)
+    if open_one is None:
+        open_one = _ended_otherwise(work, body, state)
+    if open_one is None:
+        return Applied("none")
+    if state == "absent":
+        return _delete(work, open_one)
+    return _end(work, open_one, state, body)
+
+
+def _one_at_a_time(work: Work, body: Mapping[str, Any]) -> None:
+    """SQLite has one writer anyway; on PostgreSQL callers with one identity queue on an advisory lock."""
+    if work.is_sqlite:
+        return
+    identity = "\x00".join(
+        [
+            body.get("customer") or "",
+            body.get("correlation_key") or "",
+            body["title"] if not body.get("correlation_key") else "",
+        ]
+    )
+    number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big", signed=True)
+    work.session.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def _find(work: Work, body: Mapping[str, Any], *conditions: Any, newest_first: bool) -> Draft | None:
+    """By correlation key, else by title, among the customer's tickets that the caller may see."""
+    if body.get("customer") is None:
+        whose: ColumnElement[bool] = Ticket.customer_id.is_(None)
+    else:
+        customer = select(Customer.id).where(Customer.name == body["customer"]).scalar_subquery()
+        whose = Ticket.customer_id == customer
+    if body.get("correlation_key"):
+        named: ColumnElement[bool] = Ticket.correlation_key == body["correlation_key"]
+    else:
+        named = (Ticket.title == body["title"]) & Ticket.correlation_key.is_(None)
+    condition = queries.visible(work.actor)
+    seen = [condition] if condition is not None else []
+    order = Ticket.id.desc() if newest_first else Ticket.id.asc()
+    statement = select(Ticket.id).where(whose, named, *conditions, *seen).order_by(order).limit(1)
+    ticket_id = work.session.execute(statement).scalar_one_or_none()
+    return service.load(work, Ticket.id == ticket_id)[0] if ticket_id is not None else None
+
+
+def _ended_otherwise(work: Work, body: Mapping[str, Any], state: str) -> Draft | None:
+    """A ticket that was resolved is still to be closed; every other recovery without an open ticket is no change."""
+    if state != "closed":
+        return None
+    return _find(work, body, Ticket.status == "resolved", newest_first=True)
+
+
+def _show(work: Work, draft: Draft) -> dict[str, Any]:
+    return draft.answer(work.clock.now(), work.public_address)
+
+
+def _applied(work: Work, draft: Draft, action: str, before: dict[str, Any] | None) -> Applied:
+    after = _show(work, draft)
+    if work.dry_run and before is None:
+        # what only the server assigns
+        after |= {"number": None, "url": None}
+    return Applied(action, before, after, draft.columns["version"], _differences(before, after))
+
+
+_SERVER_SIDE = {
+    "updated_at",
+    "created_at",
+    "created_by",
+    "description_html",
+    "url",
+    "number",
+    "sla",
+    "reporter",
+    "last_occurred_at",
+    "effective_priority",
+    "resolved_at",
+    "closed_at",
+}
+
+
+def _differences(before: dict[str, Any] | None, after: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for name, value in after.items():
+        old = before.get(name) if before is not None else None
+        if name in _SERVER_SIDE or old == value or (before is None and value in (None, "", [], 0)):
+            continue
+        found.append({"field": name, "before": old, "after": value})
+    return found
+
+
+def _open(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Applied:
+    draft = service.open_ticket(work, {**given, "source": body.get("source") or "api"})
+    if body.get("comment") is not None:
+        work.actor.need("tickets:comment")
+        service.add_message(work, draft, body["comment"])
+        service.record(work, draft, [("message", None, "internal")])
+    return _applied(work, draft, "create", None)
+
+
+def _follow(given: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """The declared fields that a ticket which is there follows."""
+    followed = body.get("update_fields") or []
+    return {name: value for name, value in given.items() if name not in IDENTITY or name in followed}
+
+
+def _repeat(work: Work, draft: Draft, given: Mapping[str, Any], body: Mapping[str, Any]) -> Applied:
+    before = _show(work, draft)
+    on_repeat = body.get("on_repeat") or "ignore"
+    if on_repeat == "count":
+        draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
+        return _changed(work, draft, given, body, before, counted=True)
+    comment = body.get("comment") if on_repeat == "comment" else None
+    return _changed(work, draft, given, body, before, comment=comment)
+
+
+def _changed(
+    work: Work,
+    draft: Draft,
+    given: Mapping[str, Any],
+    body: Mapping[str, Any],
+    before: dict[str, Any],
+    *,
+    counted: bool = False,
+    comment: str | None = None,
+) -> Applied:
+    changed = service.change(
+        work, draft, _follow(given, body), comment=comment, earlier={"occurrences": before["occurrences"]}
+    )
+    return _applied(work, draft, "update" if changed or counted or comment is not None else "none", before)
+
+
+def _reopen(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Applied | None:
+    """The last ticket of that identity, if it ended lately enough to be the same trouble."""
+    minutes = body.get("reopen_within")
+    if not minutes:
+        return None
+    since = work.clock.now() - timedelta(minutes=minutes)
+    ended_at = func.coalesce(Ticket.closed_at, Ticket.resolved_at)
+    draft = _find(work, body, Ticket.status.in_(ENDED), ended_at >= since, newest_first=True)
+    if draft is None or draft.status in service.workflow_of(work, draft).final:
+        return None
+    before = _show(work, draft)
+    goal = body.get("status") if body.get("status") not in (None, *ENDED) else None
+    draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
+    wanted = _follow(given, body) | {"status": goal or _first_open(work, draft)}
+    service.change(work, draft, wanted, comment=body.get("comment"), earlier={"occurrences": before["occurrences"]})
+    return _applied(work, draft, "update", before)
+
+
+def _first_open(work: Work, draft: Draft) -> str:
+    """Where a reopened ticket goes: `open`, else the first open status that the workflow leads to."""
+    workflow = service.workflow_of(work, draft)
+    return "open" if workflow.path(draft.status, "open") else "in_progress"
+
+
+def _end(work: Work, draft: Draft, state: str, body: Mapping[str, Any]) -> Applied:
+    before = _show(work, draft)
+    changed = service.change(work, draft, {"status": state}, comment=body.get("comment"))
+    return _applied(work, draft, "update" if changed else "none", before)
+
+
+def _delete(work: Work, draft: Draft) -> Applied:
+    before = _show(work, draft)
+    service.delete_ticket(work, draft)
+    return Applied("delete", before)

@@ -1,0 +1,164 @@
+"""Tables of the room."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from deskplane.kernel.columns import Base, Instant, Json, Serial
+
+
+class Ticket(Base):
+    """A ticket. Prefix and sequence are its number; the clocks of its service level are stored beside it."""
+
+    __tablename__ = "tickets"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
+    version: Mapped[int] = mapped_column(Integer)
+    prefix: Mapped[str] = mapped_column(String(10))
+    sequence: Mapped[int] = mapped_column(Integer)
+    title: Mapped[str] = mapped_column(String(300))
+    description: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(20))
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    effective_priority: Mapped[int] = mapped_column(SmallInteger)
+    remind_at: Mapped[datetime | None] = mapped_column(Instant)
+    type_id: Mapped[str | None] = mapped_column(ForeignKey("ticket_types.id"))
+    customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id"))
+    department_id: Mapped[str | None] = mapped_column(ForeignKey("departments.id"))
+    assignee_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    owner_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    reporter_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    source: Mapped[str] = mapped_column(String(20))
+    correlation_key: Mapped[str | None] = mapped_column(String(200))
+    occurrences: Mapped[int] = mapped_column(Integer)
+    last_occurred_at: Mapped[datetime | None] = mapped_column(Instant)
+    reopened_count: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    created_by_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+    resolved_at: Mapped[datetime | None] = mapped_column(Instant)
+    closed_at: Mapped[datetime | None] = mapped_column(Instant)
+
+    sla_policy_id: Mapped[str | None] = mapped_column(ForeignKey("sla_policies.id"))
+    response_phase: Mapped[str | None] = mapped_column(String(10))
+    response_warn_at: Mapped[datetime | None] = mapped_column(Instant)
+    response_critical_at: Mapped[datetime | None] = mapped_column(Instant)
+    response_due_at: Mapped[datetime | None] = mapped_column(Instant)
+    response_met_at: Mapped[datetime | None] = mapped_column(Instant)
+    response_stood_still: Mapped[int] = mapped_column(BigInteger)
+    resolution_phase: Mapped[str | None] = mapped_column(String(10))
+    resolution_warn_at: Mapped[datetime | None] = mapped_column(Instant)
+    resolution_critical_at: Mapped[datetime | None] = mapped_column(Instant)
+    resolution_due_at: Mapped[datetime | None] = mapped_column(Instant)
+    resolution_met_at: Mapped[datetime | None] = mapped_column(Instant)
+    resolution_stood_still: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        UniqueConstraint("prefix", "sequence"),
+        Index("ix_tickets_updated_at", "updated_at", "id"),
+        Index("ix_tickets_created_at", "created_at", "id"),
+        Index("ix_tickets_status", "status", "updated_at", "id"),
+        Index("ix_tickets_customer", "customer_id", "updated_at", "id"),
+        Index("ix_tickets_department", "department_id", "updated_at", "id"),
+        Index("ix_tickets_assignee", "assignee_id", "updated_at", "id"),
+        Index("ix_tickets_reporter", "reporter_id", "updated_at", "id"),
+        Index(
+            "ix_tickets_correlation_key",
+            "correlation_key",
+            "id",
+            sqlite_where=text("correlation_key IS NOT NULL"),
+            postgresql_where=text("correlation_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_tickets_resolution_due_at",
+            "resolution_due_at",
+            "id",
+            sqlite_where=text("resolution_phase = 'running'"),
+            postgresql_where=text("resolution_phase = 'running'"),
+        ),
+    )
+
+
+_OPEN_WITH_KEY = text("correlation_key IS NOT NULL AND status NOT IN ('resolved', 'closed', 'cancelled')")
+
+Index(
+    "uq_tickets_open_correlation_key",
+    func.coalesce(Ticket.customer_id, ""),
+    Ticket.correlation_key,
+    unique=True,
+    sqlite_where=_OPEN_WITH_KEY,
+    postgresql_where=_OPEN_WITH_KEY,
+)
+
+
+class Counter(Base):
+    """The last number given of one prefix. Counted in the inserting transaction, so that there is no gap."""
+
+    __tablename__ = "ticket_counters"
+
+    prefix: Mapped[str] = mapped_column(String(10), primary_key=True)
+    last: Mapped[int] = mapped_column(Integer)
+
+
+ticket_labels = Table(
+    "ticket_labels",
+    Base.metadata,
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True),
+    Column("label_id", ForeignKey("labels.id"), primary_key=True),
+    Index("ix_ticket_labels_label", "label_id", "ticket_id"),
+)
+
+ticket_tags = Table(
+    "ticket_tags",
+    Base.metadata,
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(60), primary_key=True),
+    Index("ix_ticket_tags_tag", "tag", "ticket_id"),
+)
+
+
+class History(Base):
+    """One change of one field; the creation is one row with a snapshot. Replayed, it gives the present state."""
+
+    __tablename__ = "ticket_history"
+    __table_args__ = (Index("ix_ticket_history_ticket", "ticket_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(Instant)
+    author: Mapped[str] = mapped_column(String(120))
+    cause: Mapped[str] = mapped_column(String(120))
+    field: Mapped[str] = mapped_column(String(40))
+    old: Mapped[Any] = mapped_column(Json, nullable=True)
+    new: Mapped[Any] = mapped_column(Json, nullable=True)
+
+
+class TicketMessage(Base):
+    """A message on a ticket. `internal` ones never leave the house."""
+
+    __tablename__ = "ticket_messages"
+    __table_args__ = (Index("ix_ticket_messages_ticket", "ticket_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    direction: Mapped[str] = mapped_column(String(10))
+    body: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime] = mapped_column(Instant)

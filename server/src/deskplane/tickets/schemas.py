@@ -1,0 +1,213 @@
+"""The contract of tickets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema
+
+from deskplane.kernel.fields import AnyJson, Choice, Described, Flag, Minutes, Moment, SetOf, Text, Whole
+from deskplane.kernel.pagination import MAX_LIMIT
+from deskplane.kernel.words import PRIORITIES, STATUSES
+
+SOURCES = ("api", "console", "portal", "email", "ansible")
+TITLE_LENGTH = 300
+
+
+class Reference(Text):
+    """The name of something that a ticket refers to."""
+
+    def __init__(self, description: str, kind: str) -> None:
+        super().__init__(description, longest=254, shortest=1)
+        self.kind = kind
+
+    def describe(self, name: str) -> dict[str, Any]:
+        return {**super().describe(name), "reference": self.kind}
+
+
+class TicketFields(Schema):
+    """What a caller may set on a ticket."""
+
+    title = Text("What it is about, in a line.", longest=TITLE_LENGTH, shortest=1, required=True)
+    description = Text("The whole of it, in Markdown.", longest=60_000, block=True, default="")
+    type = Reference("Name of the ticket type.", "ticket_type")
+    priority = Choice("How much it matters.", PRIORITIES, default="medium")
+    status = Choice("Where it stands.", STATUSES, default="open")
+    remind_at = Moment("When it comes back to the top; only while it is waiting.")
+    customer = Reference("Name of the customer.", "customer")
+    department = Reference(
+        "Name of the department; else its creator's default one, else the setting C(department.default).", "department"
+    )
+    assignee = Reference("Username of who works on it; must be someone who may see it.", "user")
+    owner = Reference("Username of who answers for it; must be someone who may see it.", "user")
+    tags = SetOf("Free words.", Text("A word.", longest=60, shortest=1), most=50)
+    labels = SetOf("Names of labels.", Text("A label.", longest=120, shortest=1), most=50)
+    correlation_key = Text(
+        "What machines know it by: there is one open ticket with it for a customer.", longest=200, shortest=1
+    )
+
+
+class TicketCreate(TicketFields):
+    """A new ticket."""
+
+    source = Choice("Where it comes from.", SOURCES, default="api")
+
+
+class TicketPatch(TicketFields):
+    """A change."""
+
+    comment = Text("An internal message that goes with the change.", longest=60_000, shortest=1, block=True)
+
+
+class TicketApply(TicketCreate):
+    """What a ticket should be, said by a machine."""
+
+    always = ("title",)
+
+    comment = Text(
+        "An internal message: written when the ticket is opened or ended by this call, and on each repetition with "
+        "O(on_repeat=comment).",
+        longest=60_000,
+        shortest=1,
+        block=True,
+    )
+    state = Choice(
+        "V(present): there is an open ticket. V(resolved) and V(closed): if there is one, it is ended so. "
+        "V(absent): if there is one, it is deleted.",
+        ("present", "resolved", "closed", "absent"),
+        default="present",
+    )
+    on_repeat = Choice(
+        "What happens when the ticket is open already: V(ignore) nothing, V(count) RV(ticket.occurrences) is raised, "
+        "V(comment) the comment is appended.",
+        ("ignore", "count", "comment"),
+        default="ignore",
+    )
+    reopen_within = Minutes(
+        "Reopen the last ticket instead of opening a new one, if it ended no longer ago than this; null for never."
+    )
+    update_fields = SetOf(
+        "Which of the fields that are set at creation and then left alone follow the declaration all the same.",
+        Choice("A field.", ("title", "description")),
+    )
+
+
+class TicketList(Schema):
+    """Filters, order and page of the list."""
+
+    limit = Whole("How many tickets a page has.", least=1, most=MAX_LIMIT, default=50)
+    cursor = Text("The next_cursor of the page before.", longest=2000)
+    sort = Choice(
+        "Order.",
+        ("-updated_at", "updated_at", "-created_at", "created_at", "number", "-number"),
+        default="-updated_at",
+    )
+    status = SetOf("One of these statuses.", Choice("A status.", STATUSES), default=None)
+    open = Flag("Only open tickets, or only ended ones.")
+    priority = SetOf("One of these declared priorities.", Choice("A priority.", PRIORITIES), default=None)
+    customer = Text("Name of the customer; C(none) for tickets without one.", longest=120)
+    department = Text("Name of the department; C(none) for tickets without one.", longest=120)
+    assignee = Text("Username of the assignee; C(none) for unassigned tickets.", longest=120)
+    owner = Text("Username of the owner.", longest=120)
+    reporter = Text("Username of the reporter.", longest=120)
+    type = Text("Name of the type.", longest=120)
+    label = Text("Name of a label.", longest=120)
+    tag = Text("A tag.", longest=60)
+    title = Text("The title, exactly.", longest=TITLE_LENGTH)
+    correlation_key = Text("The correlation key.", longest=200)
+    sla_state = Choice("State of the worse of the clocks that still run.", ("ok", "warning", "critical", "breached"))
+    due_before = Moment("A running resolution clock is due before this instant.")
+    updated_since = Moment("Changed at this instant or later.")
+
+
+class Clock(Schema):
+    """One clock of a ticket's service level."""
+
+    state = Text("none, ok, warning, critical, breached or met.", read_only=True)
+    due_at = Moment("Deadline.", read_only=True)
+    warn_at = Moment("When the state becomes warning.", read_only=True)
+    critical_at = Moment("When the state becomes critical.", read_only=True)
+    met_at = Moment("When the promise was kept, or broken for good.", read_only=True)
+
+
+class Nested(Described):
+    """An object that the server makes."""
+
+    json_type = "dict"
+
+    def __init__(self, description: str, schema: type[Schema]) -> None:
+        super().__init__(description, read_only=True)
+        self.parts: dict[str, Described] = {
+            name: part for name, part in schema().fields.items() if isinstance(part, Described)
+        }
+
+    def output(self, value: Any) -> Any:
+        return {
+            name: None if value.get(name) is None else part.output(value[name]) for name, part in self.parts.items()
+        }
+
+    def describe(self, name: str) -> dict[str, Any]:
+        return {**super().describe(name), "options": [part.describe(inner) for inner, part in self.parts.items()]}
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {name: part.json_schema(answer=answer) for name, part in self.parts.items()},
+        }
+
+
+class Sla(Schema):
+    """A ticket's service level."""
+
+    policy = Text("Name of the policy; null where none fits.", read_only=True)
+    state = Text("The worst state of the clocks that are not met, else the worst of all.", read_only=True)
+    response = Nested("Until the first answer.", Clock)
+    resolution = Nested("Until the ticket is resolved.", Clock)
+
+
+class TicketAnswer(TicketCreate):
+    """A ticket, as it is answered."""
+
+    number = Text("Number of the ticket, such as C(TKT-000123).", read_only=True)
+    description_html = Text("The description as sanitised HTML; not in lists.", read_only=True)
+    effective_priority = Text("The higher one of the priority and the policy's floor.", read_only=True)
+    reporter = Text("Username of who reported it.", read_only=True)
+    occurrences = Whole("How often the trouble was reported.", read_only=True)
+    last_occurred_at = Moment("When it was last reported.", read_only=True)
+    reopened_count = Whole("How often it was reopened.", read_only=True)
+    created_at = Moment("When it was opened.", read_only=True)
+    created_by = Text("Username of who opened it.", read_only=True)
+    updated_at = Moment("When it was last changed.", read_only=True)
+    resolved_at = Moment("When it was resolved.", read_only=True)
+    closed_at = Moment("When it was closed or cancelled.", read_only=True)
+    sla = Nested("Service level: the policy, and both deadlines with their states.", Sla)
+    url = Text("Address of the ticket.", read_only=True)
+
+
+class HistoryEntry(Schema):
+    """One change."""
+
+    at = Moment("When.", read_only=True)
+    author = Text("Who.", read_only=True)
+    cause = Text("Through what.", read_only=True)
+    field = Text("Which field; V(created) for the creation.", read_only=True)
+    old = AnyJson("Value before.", read_only=True)
+    new = AnyJson("Value after; of the creation all of them.", read_only=True)
+
+
+class MessageEntry(Schema):
+    """One message."""
+
+    id = Whole("Id of the message.", read_only=True)
+    direction = Choice("C(internal) ones never leave the house.", ("internal", "outbound", "inbound"), read_only=True)
+    body = Text("As it was written, in Markdown.", read_only=True)
+    body_html = Text("As sanitised HTML.", read_only=True)
+    author = Text("Who wrote it.", read_only=True)
+    created_at = Moment("When.", read_only=True)
+
+
+class Page(Schema):
+    """A page of what belongs to one ticket."""
+
+    limit = Whole("How many entries a page has.", least=1, most=MAX_LIMIT, default=100)
+    cursor = Text("The next_cursor of the page before.", longest=2000)

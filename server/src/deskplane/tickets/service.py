@@ -1,0 +1,427 @@
+"""What one can do with tickets: open, change, delete."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from deskplane.customers.models import Customer
+from deskplane.desks.models import Department, Label, TicketType
+from deskplane.desks.queries import departments_of
+from deskplane.desks.settings import setting
+from deskplane.desks.workflows import WORKFLOWS, Workflow
+from deskplane.kernel.etag import require_match
+from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
+from deskplane.kernel.words import ENDED, PRIORITIES
+from deskplane.kernel.work import Work
+from deskplane.people.models import User
+from deskplane.people.service import actor_of
+from deskplane.service_levels.service import match, promises
+from deskplane.tickets import queries
+from deskplane.tickets.announcements import announce, event_of
+from deskplane.tickets.draft import COMPARED, NAMED, PLAIN, Draft, empty, row_values
+from deskplane.tickets.models import Counter, History, Ticket, TicketMessage, ticket_labels, ticket_tags
+
+_MODELS: dict[str, tuple[Any, Any]] = {
+    "type": (TicketType, TicketType.name),
+    "customer": (Customer, Customer.name),
+    "department": (Department, Department.name),
+    "assignee": (User, User.username),
+    "owner": (User, User.username),
+}
+_TITLES = {"type": "ticket type", "assignee": "user", "owner": "user"}
+
+
+class Found(NamedTuple):
+    """What a ticket refers to, as far as it matters to the ticket."""
+
+    id: str
+    name: str
+    number_prefix: str | None = None
+    sla_policy_id: str | None = None
+    enabled: bool = True
+    workflow: str | None = None
+
+
+def _find(work: Work, field: str, *, name: str | None = None, object_id: str | None = None) -> Found | None:
+    """A customer, department, type or user by name or id; kept as long as the configuration stands."""
+    model, name_column = _MODELS[field]
+
+    def load() -> Found | None:
+        columns = [model.id, name_column.label("name")]
+        columns += [getattr(model, extra) for extra in Found._fields[2:] if hasattr(model, extra)]
+        statement = select(*columns).where(model.id == object_id if object_id else name_column == name)
+        if model is User:
+            statement = statement.where(User.deleted_at.is_(None))
+        row = work.session.execute(statement).first()
+        return Found(**row._mapping) if row is not None else None
+
+    return work.keep((model.__tablename__, name, object_id), load)
+
+
+def _labels(work: Work) -> dict[str, str]:
+    return work.keep("labels", lambda: dict(work.session.execute(select(Label.name, Label.id)).tuples()))
+
+
+def _unknown(work: Work, field: str, name: str) -> FieldError:
+    title = _TITLES.get(field, field)
+    known: list[str] = []
+    if field in ("type", "labels"):
+        column = TicketType.name if field == "type" else Label.name
+        known = sorted(work.session.execute(select(column)).scalars())
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return FieldError(pointer(field), "unknown_reference", f"there is no {title} named {name!r}{hint}", known or None)
+
+
+def workflow_of(work: Work, draft: Draft) -> Workflow:
+    """The workflow of a ticket's department, else the global one."""
+    department_id = draft.columns["department_id"]
+    department = _find(work, "department", object_id=department_id) if department_id else None
+    name = department.workflow if department else None
+    return WORKFLOWS[name or setting(work, "workflow.default")]
+
+
+def _set_references(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
+    for field in NAMED:
+        if field not in given:
+            continue
+        name = given[field]
+        found = _find(work, field, name=name) if name is not None else None
+        if name is not None and (found is None or (field == "customer" and not _works_for(work, found.id))):
+            errors.append(_unknown(work, field, name))
+            continue
+        if field == "department" and found is not None and not found.enabled and draft.columns["id"] is None:
+            errors.append(FieldError(pointer(field), "disabled", f"the department {name} takes no new tickets"))
+        draft.columns[f"{field}_id"] = found.id if found else None
+        draft.names[field] = found.name if found else None
+
+
+def _works_for(work: Work, customer_id: str) -> bool:
+    return work.actor.may("tickets:view_all") or customer_id in work.actor.member_of
+
+
+def _check_people(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
+    """Assignee and owner must be people who may see the ticket."""
+    columns = draft.columns
+    for field in ("assignee", "owner"):
+        user_id = columns[f"{field}_id"]
+        if user_id is None or not ({field, "customer", "department"} & set(given)):
+            continue
+        person = work.keep(("rights", user_id), lambda: actor_of(work.session, user_id, departments_of))  # noqa: B023
+        if person is None or not queries.may_see(person, columns["customer_id"], columns["department_id"]):
+            detail = f"{draft.names[field]} may not see this ticket"
+            errors.append(FieldError(pointer(field), "not_allowed", detail))
+
+
+def _set_fields(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
+    """Takes the given fields over, all but the status. An explicit null is the default."""
+    for field in PLAIN:
+        if field in given:
+            value = given[field]
+            draft.columns[field] = "" if value is None and field == "description" else value
+    if draft.columns["title"] is None:
+        errors.append(FieldError(pointer("title"), "required", "must not be null"))
+    if "priority" in given:
+        draft.columns["priority"] = PRIORITIES.index(given["priority"] or "medium")
+    if "tags" in given:
+        draft.tags = list(given["tags"] or [])
+    if "labels" in given:
+        known = _labels(work)
+        errors += [_unknown(work, "labels", name) for name in given["labels"] or [] if name not in known]
+        draft.labels = list(given["labels"] or [])
+    _set_references(work, draft, given, errors)
+
+
+def _check_reminder(draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
+    if given.get("remind_at") is not None and draft.status != "waiting":
+        errors.append(FieldError(pointer("remind_at"), "not_allowed", "only a waiting ticket has a reminder"))
+
+
+def take_steps(work: Work, draft: Draft, goal: str) -> None:
+    """Takes the shortest allowed way to a status. Raises 422 that lists what is allowed."""
+    if goal == draft.status:
+        return
+    workflow = workflow_of(work, draft)
+    path = workflow.path(draft.status, goal)
+    if path is None:
+        allowed = list(workflow.transitions.get(draft.status, ()))
+        detail = f"the workflow {workflow.name} does not lead from {draft.status} to {goal}"
+        raise invalid_field("status", "not_allowed", detail, allowed)
+    for status in path:
+        draft.step(status, work.clock.now())
+
+
+def put_under_promise(work: Work, draft: Draft) -> None:
+    """Matches the service level policy by declared priority and customer."""
+    customer_id = draft.columns["customer_id"]
+    customer = _find(work, "customer", object_id=customer_id) if customer_id else None
+    named = customer.sla_policy_id if customer else None
+    draft.promise(match(promises(work), priority=draft.priority, customer_id=customer_id, named=named))
+
+
+def next_number(work: Work, prefix: str) -> int:
+    """The next number of a prefix, in one statement; others wait until this transaction ends, so that a number is
+    only given to a ticket that is stored."""
+    dialect = sqlite if work.is_sqlite else postgresql
+    statement = dialect.insert(Counter).values(prefix=prefix, last=1)
+    counting = statement.on_conflict_do_update(
+        index_elements=[Counter.prefix], set_={"last": Counter.last + 1}
+    ).returning(Counter.last)
+    return int(work.session.execute(counting).scalar_one())
+
+
+def open_ticket(work: Work, given: Mapping[str, Any]) -> Draft:
+    """Opens a ticket. `given` are the fields of `TicketCreate` that were sent. Needs `tickets:create`; an assignee
+    needs `tickets:assign`, an ended status `tickets:close`."""
+    work.actor.need("tickets:create")
+    if given.get("assignee") is not None:
+        work.actor.need("tickets:assign")
+    now = work.clock.now()
+    draft = empty(now)
+    errors: list[FieldError] = []
+    _set_fields(work, draft, given, errors)
+    if draft.columns["department_id"] is None and "department" not in given:
+        _set_default_department(work, draft)
+    _check_people(work, draft, given, errors)
+    if errors:
+        raise invalid(errors)
+    actor = work.actor
+    draft.columns |= {
+        "source": given.get("source") or "api",
+        "reporter_id": actor.user_id,
+        "created_by_id": actor.user_id,
+    }
+    draft.names |= {"reporter": actor.username, "created_by": actor.username}
+    put_under_promise(work, draft)
+    goal = given.get("status") or "open"
+    if goal in ENDED:
+        actor.need("tickets:close")
+    take_steps(work, draft, goal)
+    _check_reminder(draft, given, errors)
+    if errors:
+        raise invalid(errors)
+    _store_new(work, draft)
+    return draft
+
+
+def _set_default_department(work: Work, draft: Draft) -> None:
+    name = setting(work, "department.default")
+    default = work.actor.default_department
+    found = _find(work, "department", object_id=default) if default else None
+    if found is None and name is not None:
+        found = _find(work, "department", name=name)
+    if found is not None and found.enabled:
+        draft.columns["department_id"] = found.id
+        draft.names["department"] = found.name
+
+
+def _store_new(work: Work, draft: Draft) -> None:
+    customer_id = draft.columns["customer_id"]
+    customer = _find(work, "customer", object_id=customer_id) if customer_id else None
+    prefix = (customer.number_prefix if customer else None) or setting(work, "numbering.prefix")
+    draft.columns["prefix"] = prefix
+    draft.columns["sequence"] = next_number(work, prefix)
+    result = work.session.execute(insert(Ticket.__table__).values(**row_values(draft)))  # type: ignore[arg-type]
+    draft.columns["id"] = result.inserted_primary_key[0]  # type: ignore[attr-defined]
+    _store_words(work, draft, set(), set())
+    snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
+    record(work, draft, [("created", None, snapshot)])
+    announce(work, "ticket_created", draft.answer(work.clock.now(), work.public_address))
+
+
+def _store_words(work: Work, draft: Draft, tags: set[str], labels: set[str]) -> None:
+    ticket_id, session = draft.columns["id"], work.session
+    gone, new = tags - set(draft.tags), set(draft.tags) - tags
+    if gone:
+        session.execute(delete(ticket_tags).where(ticket_tags.c.ticket_id == ticket_id, ticket_tags.c.tag.in_(gone)))
+    if new:
+        session.execute(insert(ticket_tags), [{"ticket_id": ticket_id, "tag": tag} for tag in sorted(new)])
+    known = _labels(work) if labels != set(draft.labels) else {}
+    gone, new = labels - set(draft.labels), set(draft.labels) - labels
+    if gone:
+        ids = [known[name] for name in gone if name in known]
+        session.execute(
+            delete(ticket_labels).where(ticket_labels.c.ticket_id == ticket_id, ticket_labels.c.label_id.in_(ids))
+        )
+    if new:
+        rows = [{"ticket_id": ticket_id, "label_id": known[name]} for name in sorted(new)]
+        session.execute(insert(ticket_labels), rows)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in values.items()}
+
+
+def record(work: Work, draft: Draft, entries: list[tuple[str, Any, Any]], cause: str | None = None) -> None:
+    """Writes history: (field, old, new)."""
+    if not entries:
+        return
+    key = work.actor.key_id
+    now = work.clock.now()
+    rows = [
+        {
+            "ticket_id": draft.columns["id"],
+            "at": now,
+            "author": work.actor.username,
+            "cause": cause or (f"key {key}" if key else "command line"),
+            "field": field,
+            "old": old.isoformat() if hasattr(old, "isoformat") else old,
+            "new": new.isoformat() if hasattr(new, "isoformat") else new,
+        }
+        for field, old, new in entries
+    ]
+    if len(rows) == 1:
+        work.session.execute(insert(History.__table__).values(**rows[0]))  # type: ignore[arg-type]
+    else:
+        work.session.execute(insert(History.__table__), rows)  # type: ignore[arg-type]
+
+
+_ID_COLUMNS = [
+    getattr(Ticket, name)
+    for name in (
+        *[f"{field}_id" for field in NAMED],
+        "sla_policy_id",
+        "reporter_id",
+        "created_by_id",
+        "response_stood_still",
+        "resolution_stood_still",
+    )
+]
+
+
+def load(work: Work, *conditions: Any) -> list[Draft]:
+    """Tickets for a change, locked until the transaction ends, in the order of their ids."""
+    statement = queries.SELECT.add_columns(*_ID_COLUMNS).where(*conditions).order_by(Ticket.id)
+    if not work.is_sqlite:
+        statement = statement.with_for_update(of=Ticket)
+    rows = work.session.execute(statement).all()
+    tags, labels = queries.words(work, [row.t_id for row in rows])
+    found = []
+    for row in rows:
+        values = {name.removeprefix("t_"): value for name, value in row._mapping.items()}
+        names = {name: values.pop(name) for name in (*NAMED, "reporter", "created_by", "policy")}
+        found.append(Draft(values, names, list(tags.get(row.t_id, [])), list(labels.get(row.t_id, []))))
+    return found
+
+
+def load_by_number(work: Work, number: str) -> Draft:
+    """The ticket, locked, if the caller may see it. Raises 404."""
+    parts = queries.parse_number(number)
+    if parts is None:
+        raise not_found()
+    conditions = [Ticket.prefix == parts[0], Ticket.sequence == parts[1]]
+    condition = queries.visible(work.actor)
+    found = load(work, *conditions, *([condition] if condition is not None else []))
+    if not found:
+        raise not_found()
+    return found[0]
+
+
+def may_change(work: Work, draft: Draft, before: Mapping[str, Any], changed: set[str]) -> None:
+    """Raises 403 where a permission for these changes is missing (domain: people and rights)."""
+    actor = work.actor
+    for field in sorted(changed):
+        if field == "assignee":
+            actor.need("tickets:assign")
+        elif field != "status":
+            actor.need("tickets:edit")
+    for old, new in draft.steps:
+        confirming = draft.columns["reporter_id"] == actor.user_id and before["status"] == "resolved"
+        if confirming and new in ("closed", "open", "in_progress"):
+            continue  # the reporter confirms, or says that it is not so
+        actor.need("tickets:edit")
+        if old in ENDED or new in ENDED:
+            actor.need("tickets:close")
+
+
+def change(
+    work: Work,
+    draft: Draft,
+    given: Mapping[str, Any],
+    *,
+    comment: str | None = None,
+    if_match: str | None = None,
+    earlier: Mapping[str, Any] | None = None,
+) -> set[str]:
+    """Changes a ticket that is in hand, and answers which fields changed; none: nothing is written.
+
+    `earlier` are values that the caller changed on the draft already, as they were. Raises 403, 412, and 422 with
+    every bad field.
+    """
+    require_match(if_match, draft.columns["version"])
+    before = draft.snapshot() | dict(earlier or {})
+    final = draft.status in workflow_of(work, draft).final
+    errors: list[FieldError] = []
+    _set_fields(work, draft, given, errors)
+    _check_people(work, draft, given, errors)
+    if errors:
+        raise invalid(errors)
+    if given.get("status") is not None:
+        take_steps(work, draft, given["status"])
+    _check_reminder(draft, given, errors)
+    if errors:
+        raise invalid(errors)
+    changed = {name for name, value in draft.snapshot().items() if value != before[name]}
+    if (changed or comment is not None) and final:
+        raise Problem(422, "final", f"the ticket is {before['status']}, which is final in its workflow")
+    may_change(work, draft, before, changed)
+    if comment is not None:
+        work.actor.need("tickets:comment")
+    save(work, draft, before, changed, comment=comment)
+    return changed
+
+
+def save(
+    work: Work,
+    draft: Draft,
+    before: Mapping[str, Any],
+    changed: set[str],
+    *,
+    comment: str | None = None,
+    cause: str | None = None,
+) -> None:
+    """Writes what changed: row, words, history, message, event. Nothing where nothing did."""
+    if not changed and comment is None:
+        return
+    now = work.clock.now()
+    if {"priority", "customer"} & changed:
+        put_under_promise(work, draft)
+    draft.columns |= {"version": draft.columns["version"] + 1, "updated_at": now}
+    values = {name: value for name, value in row_values(draft).items() if name not in ("prefix", "sequence")}
+    work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values))
+    _store_words(work, draft, set(before["tags"]), set(before["labels"]))
+    entries: list[tuple[str, Any, Any]] = [("status", old, new) for old, new in draft.steps]
+    entries += [(name, before[name], draft.value(name)) for name in COMPARED if before[name] != draft.value(name)]
+    if comment is not None:
+        add_message(work, draft, comment)
+        entries.append(("message", None, "internal"))
+    record(work, draft, entries, cause)
+    event = event_of(changed, draft.status)
+    if event is not None:
+        announce(work, event, draft.answer(now, work.public_address))
+
+
+def add_message(work: Work, draft: Draft, body: str) -> None:
+    """Writes an internal message."""
+    work.session.execute(
+        insert(TicketMessage).values(
+            ticket_id=draft.columns["id"],
+            direction="internal",
+            body=body,
+            author=work.actor.username,
+            created_at=work.clock.now(),
+        )
+    )
+
+
+def delete_ticket(work: Work, draft: Draft, *, if_match: str | None = None) -> None:
+    """Deletes a ticket for good; its number is not given again. Needs `tickets:delete`."""
+    if not work.actor.may("tickets:delete"):
+        raise forbidden("tickets:delete")
+    require_match(if_match, draft.columns["version"])
+    work.session.execute(delete(Ticket).where(Ticket.id == draft.columns["id"]))

@@ -1,0 +1,151 @@
+"""What the room does when configuration changes under its tickets, at once or in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from deskplane.desks.models import Label
+from deskplane.kernel.kind import Registry, Written
+from deskplane.kernel.words import ENDED
+from deskplane.kernel.work import Work
+from deskplane.outbox import service as outbox
+from deskplane.tickets import service
+from deskplane.tickets.models import Ticket, ticket_labels
+
+RECALCULATE = "tickets.recalculate"
+CHUNK = 100
+AUTOMATION = "automation"
+
+_MATTERS = {
+    "sla_policy": {
+        "enabled", "position", "response_minutes", "resolution_minutes", "priorities", "customers", "priority_floor",
+        "warn_minutes", "critical_minutes",
+    },
+    "customer": {"sla_policy"},
+}  # fmt: skip
+
+
+def open_tickets(work: Work) -> int:
+    """How many tickets are open."""
+    statement = select(func.count()).select_from(Ticket).where(Ticket.status.not_in(ENDED))
+    return int(work.session.execute(statement).scalar_one())
+
+
+def policies_changed(written: Written) -> None:
+    """Open tickets are matched anew, right after, by a job. A dry run says how many there are."""
+    before, after = written.before or {}, written.after or {}
+    fields = _MATTERS[written.kind.name]
+    if written.kind.name == "customer" and written.action == "create":
+        return
+    if all(before.get(field) == after.get(field) for field in fields):
+        return
+    count = open_tickets(written.work)
+    if count:
+        written.warnings.append(f"{count} open tickets are matched with the service level policies anew")
+        outbox.put(written.work, RECALCULATE, {"after": 0})
+
+
+def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
+    """Matches one chunk of open tickets anew; answers where to go on, or None at the end."""
+    drafts = service.load(
+        work,
+        Ticket.id.in_(
+            select(Ticket.id)
+            .where(Ticket.id > payload["after"], Ticket.status.not_in(ENDED))
+            .order_by(Ticket.id)
+            .limit(CHUNK)
+        ),
+    )
+    for draft in drafts:
+        before = draft.snapshot()
+        columns = dict(draft.columns)
+        service.put_under_promise(work, draft)
+        if draft.columns == columns:
+            continue
+        entries = [("sla_policy", before["sla_policy"], draft.names["policy"])]
+        values = {
+            name: value
+            for name, value in draft.columns.items()
+            if name.startswith(("response_", "resolution_", "sla_policy_", "effective_"))
+        }
+        work.session.execute(
+            update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values, version=Ticket.version + 1)
+        )
+        if before["sla_policy"] != draft.names["policy"]:
+            service.record(work, draft, list(entries), cause=AUTOMATION)
+    return int(drafts[-1].columns["id"]) if len(drafts) == CHUNK else None
+
+
+def tickets_of_customer(work: Work, customer_id: str) -> list[str]:
+    """Dependants of a customer, in words."""
+    return _counted(work, Ticket.customer_id == customer_id)
+
+
+def tickets_of_department(work: Work, department_id: str) -> list[str]:
+    """Dependants of a department, in words."""
+    return _counted(work, Ticket.department_id == department_id)
+
+
+def _counted(work: Work, condition: Any) -> list[str]:
+    count = work.session.execute(select(func.count()).select_from(Ticket).where(condition)).scalar_one()
+    return [f"{count} tickets"] if count else []
+
+
+def _take_away(work: Work, condition: Any, field: str) -> None:
+    """Takes a reference off the tickets that bear it; their history says so."""
+    for draft in service.load(work, condition):
+        before = draft.snapshot()
+        draft.columns[f"{field}_id"] = None
+        draft.names[field] = None
+        service.save(work, draft, before, {field}, cause=AUTOMATION)
+
+
+def customer_deleted(work: Work, customer_id: str) -> None:
+    """The tickets stay, without customer."""
+    _take_away(work, Ticket.customer_id == customer_id, "customer")
+
+
+def department_deleted(work: Work, department_id: str) -> None:
+    """The tickets stay, without department: only together with the customer's deletion."""
+    _take_away(work, Ticket.department_id == department_id, "department")
+
+
+def type_deleted(work: Work, type_id: str) -> None:
+    """Tickets lose the type."""
+    _take_away(work, Ticket.type_id == type_id, "type")
+
+
+def label_deleted(work: Work, label_id: str) -> None:
+    """Tickets lose the label."""
+    name = work.session.execute(select(Label.name).where(Label.id == label_id)).scalar_one()
+    bearing = select(ticket_labels.c.ticket_id).where(ticket_labels.c.label_id == label_id)
+    for draft in service.load(work, Ticket.id.in_(bearing)):
+        before = draft.snapshot()
+        draft.labels = [label for label in draft.labels if label != name]
+        service.save(work, draft, before, {"labels"}, cause=AUTOMATION)
+
+
+def policy_deleted(work: Work, policy_id: str) -> None:
+    """Ended tickets lose the policy; open ones are matched anew by the job that follows."""
+    for draft in service.load(work, Ticket.sla_policy_id == policy_id):
+        before = draft.snapshot()
+        draft.columns["sla_policy_id"] = None
+        draft.names["policy"] = None
+        work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(sla_policy_id=None))
+        service.record(work, draft, [("sla_policy", before["sla_policy"], None)], cause=AUTOMATION)
+
+
+def register(registry: Registry) -> None:
+    """Hooks itself into the kinds that tickets refer to."""
+    for kind in _MATTERS:
+        registry.on_written[kind].append(policies_changed)
+    registry.dependants["customer"].append(tickets_of_customer)
+    registry.dependants["department"].append(tickets_of_department)
+    registry.deleting["customer"].append(customer_deleted)
+    registry.deleting["department"].append(department_deleted)
+    registry.deleting["ticket_type"].append(type_deleted)
+    registry.deleting["label"].append(label_deleted)
+    registry.deleting["sla_policy"].append(policy_deleted)

@@ -1,0 +1,1 @@
+"""Webhooks: whom the desk tells what."""
