@@ -19,7 +19,7 @@ import orjson
 from flask import Flask, Response, request
 
 DATABASE = os.environ["REFERENCE_DB"]
-PLAIN = ("title description description_html priority effective_priority status remind_at source correlation_key "
+PLAIN = ("title description priority effective_priority status remind_at source correlation_key "
          "occurrences last_occurred_at reopened_count created_at updated_at resolved_at closed_at").split()
 CLOCKED, CLOCK = ("response", "resolution"), ("state", "due_at", "warn_at", "critical_at", "met_at")
 JOINED = {"type": ("ticket_type", "type_id"), "customer": ("customer", "customer_id"),
@@ -28,8 +28,9 @@ JOINED = {"type": ("ticket_type", "type_id"), "customer": ("customer", "customer
           "policy": ("sla_policy", "policy_id")}
 CLOCKS = [f"{which}_{part}" for which in CLOCKED for part in CLOCK]
 SELECT = (f"SELECT t.prefix, t.serial, t.tags, t.labels, {', '.join(f'{a}_.name' for a in JOINED)}, "
-          f"{', '.join('t.' + c for c in PLAIN + CLOCKS)}, t.id FROM ticket t "
+          f"{', '.join('t.' + c for c in PLAIN + CLOCKS)}, t.id, %s FROM ticket t "
           + " ".join(f"LEFT JOIN {table} {a}_ ON {a}_.id = t.{column}" for a, (table, column) in JOINED.items()))
+ONE, MANY = SELECT % "t.description_html", SELECT % "NULL"  # a list has no HTML
 PLACES = {name: f"r[{4 + n}]" for n, name in enumerate([*JOINED, *PLAIN, *CLOCKS])}
 FLAT = ", ".join(f"{n!r}: {PLACES[n]}" for n in [*JOINED, *PLAIN] if n != "policy")
 SLA = ", ".join(f"{w!r}: {{" + ", ".join(f"{p!r}: {PLACES[f'{w}_{p}']}" for p in CLOCK) + "}" for w in CLOCKED)
@@ -78,17 +79,17 @@ def ping() -> Response:
 def get(number: str) -> Response:
     db, (prefix, serial) = connection(), number.split("-")
     caller(db)
-    row = db.execute(SELECT + " WHERE t.prefix = ? AND t.serial = ?", (prefix, int(serial))).fetchone()
-    return answer(as_ticket(row))
+    row = db.execute(ONE + " WHERE t.prefix = ? AND t.serial = ?", (prefix, int(serial))).fetchone()
+    return answer({**as_ticket(row), "description_html": row[-1]})
 
 
 @app.get("/api/v1/tickets")
 def list_() -> Response:
     db, limit = connection(), int(request.args["limit"])
     caller(db)
-    rows = db.execute(SELECT + " WHERE t.status = ? ORDER BY t.updated_at DESC, t.id DESC LIMIT ?",
+    rows = db.execute(MANY + " WHERE t.status = ? ORDER BY t.updated_at DESC, t.id DESC LIMIT ?",
                       (request.args["status"], limit + 1)).fetchall()
-    more = str(rows[limit - 1][-1]) if len(rows) > limit else None
+    more = str(rows[limit - 1][-2]) if len(rows) > limit else None
     return answer({"items": [as_ticket(row) for row in rows[:limit]], "next_cursor": more})
 
 
@@ -104,7 +105,8 @@ def create() -> Response:
         serial = db.execute(NUMBER).fetchone()[0]
         ticket = db.execute(INSERT, (serial, title, text, html, priority, priority, user, now, user, now)).lastrowid
         made = as_ticket(("TKT", serial, "[]", "[]", None, None, None, name, None, None, name, None, title, text,
-                          html, priority, priority, "open", None, "api", None, 1, None, 0, now, now, *[None] * 12))
+                          priority, priority, "open", None, "api", None, 1, None, 0, now, now, *[None] * 12))
+        made["description_html"] = html
         snapshot = orjson.dumps(made).decode()
         db.execute(HISTORY, (ticket, now, user, snapshot))
         db.execute(OUTBOX, (snapshot, now, now))

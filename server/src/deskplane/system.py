@@ -58,7 +58,7 @@ def version(call: Call) -> Reply:
 
 def _readings(call: Call) -> Iterable[GaugeMetricFamily]:
     tickets = GaugeMetricFamily("deskplane_tickets", "Tickets, by status.", labels=["status"])
-    counted = dict(call.session.execute(select(Ticket.status, func.count()).group_by(Ticket.status)).tuples().all())
+    counted = dict(call.session.execute(select(Ticket.status, func.count()).group_by(Ticket.status)).all())
     for status in STATUSES:
         tickets.add_metric([status], counted.get(status, 0))
     waiting, oldest = outbox.backlog(call.session)

@@ -10,8 +10,9 @@ from marshmallow import Schema
 from deskplane.configuration import store
 from deskplane.configuration.service import Document, Outcome, Reconciliation
 from deskplane.kernel import pagination
+from deskplane.kernel.compound import object_schema
 from deskplane.kernel.etag import etag, require_match
-from deskplane.kernel.fields import Choice, Described, Flag, Text, Whole, object_schema
+from deskplane.kernel.fields import Choice, Described, Flag, Text, Whole
 from deskplane.kernel.kind import Kind, Registry
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema

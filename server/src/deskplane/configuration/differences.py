@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deskplane.kernel.compound import Group
 from deskplane.kernel.crypto import Vault
-from deskplane.kernel.fields import SECRET_SHOWN, Described, Group
+from deskplane.kernel.fields import SECRET_SHOWN, Described
 from deskplane.kernel.kind import Kind, State
 from deskplane.kernel.problem import FieldError, pointer
 

@@ -140,7 +140,7 @@ def ids_of(work: Work, kind: Kind, names: Sequence[str]) -> dict[str, str]:
         statement = select(kind.key_column, kind.model.id).where(
             kind.key_column.in_(wanted[start : start + CHUNK]), *kind.alive()
         )
-        found.update(dict(work.session.execute(statement)))
+        found.update(dict(work.session.execute(statement).all()))
     return found
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement
 
 from deskplane.customers.models import Customer
 from deskplane.kernel.actor import Actor
-from deskplane.kernel.fields import Flag, Group, Name, Ref, Text, Whole
+from deskplane.kernel.compound import Group
+from deskplane.kernel.fields import Flag, Name, Ref, Text, Whole
 from deskplane.kernel.kind import Kind
 
 PREFIX: dict[str, Any] = {

@@ -11,7 +11,8 @@ from deskplane.desks.models import Department, Label, Setting, TicketType, depar
 from deskplane.desks.settings import SETTINGS
 from deskplane.desks.workflows import WORKFLOWS
 from deskplane.kernel.actor import Actor
-from deskplane.kernel.fields import AnyJson, Choice, Color, Email, Flag, Group, Name, Ref, RefSet, SetOf, Text, Whole
+from deskplane.kernel.compound import AnyJson, Group, RefSet, SetOf
+from deskplane.kernel.fields import Choice, Color, Email, Flag, Name, Ref, Text, Whole
 from deskplane.kernel.kind import Check, Kind, Links
 from deskplane.kernel.words import EVENTS
 
@@ -269,6 +270,7 @@ def check_setting(found: Check) -> None:
         return
     value = found.after["value"]
     if value is None:
+        found.after["value"] = SETTINGS[key].initial()
         return
     try:
         found.after["value"] = SETTINGS[key].deserialize(value)

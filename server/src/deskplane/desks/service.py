@@ -16,8 +16,8 @@ def ship_settings(session: Session, clock: Clock) -> None:
     there = set(session.execute(select(Setting.key)).scalars())
     now = clock.now()
     rows = [
-        {"id": new_id(), "version": 1, "key": key, "value": None, "created_at": now, "updated_at": now}
-        for key in SETTINGS
+        {"id": new_id(), "version": 1, "key": key, "value": part.initial(), "created_at": now, "updated_at": now}
+        for key, part in SETTINGS.items()
         if key not in there
     ]
     if rows:

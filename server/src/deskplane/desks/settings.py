@@ -43,6 +43,6 @@ def setting(work: Work, key: str) -> Any:
 
     def load() -> dict[str, Any]:
         rows = work.session.execute(select(Setting.key, Setting.value))
-        return {found: value for found, value in rows if value is not None}
+        return dict(rows.all())
 
-    return work.keep("settings", load).get(key, SETTINGS[key].initial())
+    return work.keep("settings", load).get(key)

@@ -10,19 +10,17 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from marshmallow import RAISE, Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
 from deskplane.kernel.clock import rfc3339
-from deskplane.kernel.problem import FieldError, pointer
 
 SECRET_SHOWN = "(secret)"  # noqa: S105 - what is shown in a secret's place
-MAX_TEXT = 65_536
 
 
 class Coded(str):
@@ -143,7 +141,7 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_CONTROL_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BLOCK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -173,14 +171,14 @@ class Text(Described):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, str):
-            raise refuse("wrong_type", f"must be text, got {_type_name(value)}")
+            raise refuse("wrong_type", f"must be text, got {type_name(value)}")
         text = unicodedata.normalize("NFC", value)
         if self.block:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
             if _CONTROL_BLOCK.search(text):
                 raise refuse("control_character", "must not hold control characters")
         else:
-            if _CONTROL_LINE.search(text):
+            if CONTROL_LINE.search(text):
                 raise refuse("control_character", "must not hold control characters or line breaks")
             if _BIDI.search(text):
                 raise refuse("control_character", "must not hold characters that change the direction of writing")
@@ -327,7 +325,7 @@ class Whole(Described):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise refuse("wrong_type", f"must be a whole number, got {_type_name(value)}")
+            raise refuse("wrong_type", f"must be a whole number, got {type_name(value)}")
         if not self.least <= value <= self.most:
             raise refuse(
                 "out_of_range", f"must be between {self.least} and {self.most}, got {value}", [self.least, self.most]
@@ -383,7 +381,7 @@ class Flag(Described):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, bool):
-            raise refuse("wrong_type", f"must be true or false, got {_type_name(value)}", [True, False])
+            raise refuse("wrong_type", f"must be true or false, got {type_name(value)}", [True, False])
         return value
 
     def _json_schema(self, answer: bool) -> dict[str, Any]:
@@ -428,226 +426,6 @@ class Ref(Text):
         return {**super().describe(name), "reference": self.kind}
 
 
-class ListOf(Described):
-    """A list in its order."""
-
-    json_type = "list"
-
-    def __init__(self, description: str, inner: Described, *, most: int = 1000, **common: Any) -> None:
-        common.setdefault("default", [])
-        super().__init__(description, **common)
-        self.inner = inner
-        self.most = most
-
-    def initial(self) -> Any:
-        return list(self.default) if self.default is not None else None
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, list):
-            raise refuse("wrong_type", f"must be a list, got {_type_name(value)}")
-        if len(value) > self.most:
-            raise refuse("too_long", f"must have at most {self.most} items, got {len(value)}", self.most)
-        found, errors = [], {}
-        for index, item in enumerate(value):
-            try:
-                if item is None:
-                    raise refuse("required", "must not be null")
-                found.append(self.inner.deserialize(item))
-            except ValidationError as error:
-                errors[index] = error.messages
-        if errors:
-            raise ValidationError(errors)
-        return self.collect(found)
-
-    def collect(self, items: list[Any]) -> list[Any]:
-        """The canonical list."""
-        return items
-
-    def output(self, value: Any) -> Any:
-        return [self.inner.output(item) for item in value]
-
-    def describe(self, name: str) -> dict[str, Any]:
-        inner = self.inner.describe(name)
-        found = {**super().describe(name), "elements": inner["type"]}
-        for part in ("choices", "options", "reference", "format"):
-            if part in inner:
-                found[part] = inner[part]
-        return found
-
-    def _json_schema(self, answer: bool) -> dict[str, Any]:
-        items = self.inner._json_schema(answer)
-        return {"type": "array", "items": items, "maxItems": self.most}
-
-
-class SetOf(ListOf):
-    """A list that means a set: compared and shown without regard to order and repetition."""
-
-    def collect(self, items: list[Any]) -> list[Any]:
-        return sorted(set(items))
-
-    def describe(self, name: str) -> dict[str, Any]:
-        return {**super().describe(name), "set": True}
-
-
-class RefSet(SetOf):
-    """A set of references."""
-
-    def __init__(self, description: str, kind: str, **common: Any) -> None:
-        super().__init__(description, Ref(description, kind), **common)
-        self.kind = kind
-
-
-class Group(Described):
-    """An object with named parts, merged part by part. Secrets in it are treated one by one."""
-
-    json_type = "dict"
-
-    def __init__(self, description: str, schema: type[Schema], **common: Any) -> None:
-        super().__init__(description, **common)
-        self.schema_class = schema
-        self.parts: dict[str, Described] = described(schema())
-
-    def initial(self) -> Any:
-        return {name: part.initial() for name, part in self.parts.items()}
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, dict):
-            raise refuse("wrong_type", f"must be an object, got {_type_name(value)}")
-        return self.schema_class(partial=True, unknown=RAISE).load(value)
-
-    def output(self, value: Any) -> Any:
-        return {
-            name: None if value.get(name) is None else (SECRET_SHOWN if part.secret else part.output(value[name]))
-            for name, part in self.parts.items()
-        }
-
-    def describe(self, name: str) -> dict[str, Any]:
-        options = [part.describe(inner) for inner, part in self.parts.items()]
-        return {**super().describe(name), "default": None, "options": options}
-
-    def _json_schema(self, answer: bool) -> dict[str, Any]:
-        return object_schema(self.parts, answer=answer)
-
-
-class TextMap(Described):
-    """A free map from text to text, replaced whole."""
-
-    json_type = "dict"
-
-    def __init__(self, description: str, *, most: int = 50, **common: Any) -> None:
-        super().__init__(description, **common)
-        self.most = most
-
-    def initial(self) -> Any:
-        return dict(self.default or {})
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, dict):
-            raise refuse("wrong_type", f"must be an object, got {_type_name(value)}")
-        if len(value) > self.most:
-            raise refuse("too_long", f"must have at most {self.most} entries", self.most)
-        errors = {}
-        for name, item in value.items():
-            if not isinstance(item, str):
-                errors[name] = [Coded(f"must be text, got {_type_name(item)}", "wrong_type")]
-            elif _CONTROL_LINE.search(name + item):
-                errors[name] = [Coded("must not hold control characters or line breaks", "control_character")]
-            elif not name or len(name) > 200 or len(item) > 4000:
-                errors[name] = [Coded("must have a name of 1 to 200 and a value of up to 4000 characters", "too_long")]
-        if errors:
-            raise ValidationError(errors)
-        return dict(sorted(value.items()))
-
-    def _json_schema(self, answer: bool) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": self.most}
-
-
-class AnyJson(Described):
-    """Any JSON value, up to `longest` characters."""
-
-    json_type = "raw"
-
-    def __init__(self, description: str, *, check: Callable[[Any], None] | None = None, **common: Any) -> None:
-        super().__init__(description, **common)
-        self.check = check
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        _storable(value)
-        if self.check is not None:
-            self.check(value)
-        return value
-
-    def _json_schema(self, answer: bool) -> dict[str, Any]:
-        return {}
-
-
-def _storable(value: Any) -> None:
-    """PostgreSQL's jsonb holds no NUL."""
-    if isinstance(value, str):
-        if "\x00" in value or len(value) > MAX_TEXT:
-            raise refuse("control_character", f"must not hold NUL, nor text longer than {MAX_TEXT} characters")
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            _storable(name)
-            _storable(item)
-    elif isinstance(value, list):
-        for item in value:
-            _storable(item)
-
-
-def _type_name(value: Any) -> str:
+def type_name(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
     return "null" if value is None else names.get(type(value), type(value).__name__)
-
-
-def described(schema: Schema) -> dict[str, Described]:
-    """The fields of a schema by name."""
-    return {name: field for name, field in schema.fields.items() if isinstance(field, Described)}
-
-
-def object_schema(
-    parts: Mapping[str, Described],
-    *,
-    answer: bool,
-    required: Sequence[str] = (),
-    extra: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """JSON Schema of an object with these fields."""
-    properties = {name: part.json_schema(answer=answer) for name, part in parts.items() if answer or not part.read_only}
-    properties.update(extra or {})
-    found: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    if required:
-        found["required"] = list(required)
-    return found
-
-
-def field_errors(messages: Any, schema: Schema | None, *path: str | int) -> list[FieldError]:
-    """Marshmallow's messages as field errors, unknown fields with the nearest known one."""
-    if isinstance(messages, Mapping):
-        found = []
-        for name, inner in messages.items():
-            field = schema.fields.get(name) if schema is not None else None
-            if inner == ["Unknown field."] and schema is not None:
-                found.append(_unknown(name, schema, path))
-                continue
-            below = field.schema_class() if isinstance(field, Group) else None
-            if isinstance(field, ListOf) and isinstance(field.inner, Group) and isinstance(inner, Mapping):
-                for index, item in inner.items():
-                    found += field_errors(item, field.inner.schema_class(), *path, name, index)
-                continue
-            here = path if name == "_schema" else (*path, name)
-            found += field_errors(inner, below, *here)
-        return found
-    return [
-        FieldError(pointer(*path), getattr(message, "code", "invalid"), str(message), getattr(message, "allowed", None))
-        for message in (messages if isinstance(messages, list) else [messages])
-    ]
-
-
-def _unknown(name: str, schema: Schema, path: tuple[str | int, ...]) -> FieldError:
-    known = sorted(other for other, field in schema.fields.items() if not field.dump_only)
-    if name in schema.fields:
-        return FieldError(pointer(*path, name), "read_only", "is set by the server only")
-    near = difflib.get_close_matches(str(name), known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return FieldError(pointer(*path, str(name)[:200]), "unknown_field", f"there is no such field{hint}", known)

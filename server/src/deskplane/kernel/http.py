@@ -25,9 +25,10 @@ from deskplane import __version__
 from deskplane.kernel import idempotency, jsonbody
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
+from deskplane.kernel.compound import ListOf, described, field_errors
 from deskplane.kernel.crypto import Vault
 from deskplane.kernel.db import Database, translated
-from deskplane.kernel.fields import Described, ListOf, described, field_errors
+from deskplane.kernel.fields import Described
 from deskplane.kernel.ids import new_short_id
 from deskplane.kernel.kind import Registry
 from deskplane.kernel.logging import logger

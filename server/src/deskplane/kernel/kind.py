@@ -18,7 +18,8 @@ from sqlalchemy import ColumnElement, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
-from deskplane.kernel.fields import Described, Ref, RefSet, described
+from deskplane.kernel.compound import RefSet, described
+from deskplane.kernel.fields import Described, Ref
 from deskplane.kernel.problem import FieldError, pointer
 from deskplane.kernel.work import Work
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from deskplane import __version__
-from deskplane.kernel.fields import described, object_schema
+from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.operation import Operation
 
 PROBLEM_SCHEMA: dict[str, Any] = {

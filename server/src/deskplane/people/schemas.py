@@ -12,22 +12,8 @@ from marshmallow import Schema
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from deskplane.kernel.fields import (
-    Choice,
-    Described,
-    Email,
-    Flag,
-    Group,
-    ListOf,
-    Moment,
-    Name,
-    Ref,
-    RefSet,
-    SetOf,
-    Text,
-    TimeZone,
-    refuse,
-)
+from deskplane.kernel.compound import Group, ListOf, RefSet, SetOf
+from deskplane.kernel.fields import Choice, Described, Email, Flag, Moment, Name, Ref, Text, TimeZone, refuse
 from deskplane.kernel.kind import Kind, Links, Registry, Resolve
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.people import keys, rules

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from marshmallow import Schema
 
-from deskplane.kernel.fields import Choice, Flag, Minutes, Name, RefSet, SetOf, Text, Whole
+from deskplane.kernel.compound import RefSet, SetOf
+from deskplane.kernel.fields import Choice, Flag, Minutes, Name, Text, Whole
 from deskplane.kernel.kind import Kind, Links
 from deskplane.kernel.words import PRIORITIES
 from deskplane.service_levels.models import SlaPolicy, sla_policy_customers

@@ -9,8 +9,9 @@ from marshmallow import Schema
 from sqlalchemy import select
 
 from deskplane.kernel import pagination
+from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.etag import etag
-from deskplane.kernel.fields import Flag, described, object_schema
+from deskplane.kernel.fields import Flag
 from deskplane.kernel.markup import to_html
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deskplane.kernel.fields import described
+from deskplane.kernel.compound import described
 from deskplane.tickets.schemas import TicketAnswer, TicketApply, TicketList
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from marshmallow import Schema
 
-from deskplane.kernel.fields import AnyJson, Choice, Described, Flag, Minutes, Moment, SetOf, Text, Whole
+from deskplane.kernel.compound import AnyJson, SetOf
+from deskplane.kernel.fields import Choice, Described, Flag, Minutes, Moment, Text, Whole
 from deskplane.kernel.pagination import MAX_LIMIT
 from deskplane.kernel.words import PRIORITIES, STATUSES
 

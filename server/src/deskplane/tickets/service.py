@@ -64,7 +64,7 @@ def _find(work: Work, field: str, *, name: str | None = None, object_id: str | N
 
 
 def _labels(work: Work) -> dict[str, str]:
-    return work.keep("labels", lambda: dict(work.session.execute(select(Label.name, Label.id)).tuples()))
+    return work.keep("labels", lambda: dict(work.session.execute(select(Label.name, Label.id)).all()))
 
 
 def _unknown(work: Work, field: str, name: str) -> FieldError:

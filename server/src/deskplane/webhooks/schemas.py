@@ -10,7 +10,8 @@ from typing import Any
 
 from marshmallow import Schema
 
-from deskplane.kernel.fields import AnyJson, Choice, Flag, Name, Ref, SetOf, Text, TextMap, Url, refuse
+from deskplane.kernel.compound import AnyJson, SetOf, TextMap
+from deskplane.kernel.fields import Choice, Flag, Name, Ref, Text, Url, refuse
 from deskplane.kernel.kind import Check, Kind
 from deskplane.kernel.words import EVENTS
 from deskplane.webhooks.models import Webhook
