@@ -85,7 +85,9 @@ def apply(playbook: str, desk: Desk) -> int:
     counts = counts_of(done.stdout)
     if done.returncode or not counts:
         say(done.stdout)
-        raise ToolError(f"playbooks/{playbook} failed; what it said stands above")
+        raise ToolError(
+            f"playbooks/{playbook} failed; what it said stands above (the server's log: {desk.log / 'server.log'})"
+        )
     changed = counts.get("changed", 0)
     numbers = f"changed={changed} ok={counts.get('ok', 0)}"
     if counts.get("rescued"):

@@ -15,11 +15,12 @@ import tempfile
 from pathlib import Path
 
 from desk import Desk, free_port
-from toolchain import RUN, ToolError, say
+from toolchain import ROOT, RUN, ToolError, say
 
 
 def try_requests(desk: Desk, options: argparse.Namespace) -> int:
-    command = [RUN.command("schemathesis"), "--no-color", "run", f"{desk.url}/api/v1/openapi.json"]
+    command = [RUN.command("schemathesis"), "--config-file", str(ROOT / "tools" / "schemathesis.toml"), "--no-color"]
+    command += ["run", f"{desk.url}/api/v1/openapi.json"]
     command += ["--header", f"Authorization: Bearer {desk.key}", "--checks", "all", "--workers", "2"]
     command += ["--max-examples", str(options.examples), "--seed", str(options.seed), "--continue-on-failure"]
     command += ["--generation-database", "none", "--request-timeout", "20"]
