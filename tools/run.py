@@ -31,6 +31,9 @@ class Stop(Exception):
 
 
 def stop_on_signal(_number: int, _frame: FrameType | None) -> None:
+    # Once is enough: make passes on what the terminal has sent already, and stopping must not be interrupted.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     raise Stop
 
 
@@ -96,15 +99,16 @@ def apply(playbook: str, desk: Desk) -> int:
     return changed
 
 
-def local_time(stamp: str | None) -> str:
-    if not stamp:
-        return "-"
-    return stamp.replace("T", " ").replace("Z", " UTC")[:16] + " UTC"
+def moment(stamp: str | None) -> str:
+    return stamp[:16].replace("T", " ") + " UTC" if stamp else "-"
 
 
 def minutes(value: Any) -> str:
     if value is None:
         return "-"
+    days, rest = divmod(int(value), 24 * 60)
+    if days > 1 and not rest:
+        return f"{days} d"
     hours, rest = divmod(int(value), 60)
     return f"{hours} h" + (f" {rest} min" if rest else "") if hours else f"{rest} min"
 
@@ -143,7 +147,8 @@ def show(desk: Desk) -> None:
         ],
     )
     table(
-        "Departments", [("name", "email")] + [(plain(item["name"]), plain(item.get("email"))) for item in departments]
+        "Departments",
+        [("name", "description")] + [(plain(item["name"]), plain(item.get("description"))) for item in departments],
     )
     table(
         "Webhooks",
@@ -160,8 +165,8 @@ def show(desk: Desk) -> None:
                 textwrap.shorten(plain(ticket["title"]), 44, placeholder="…"),
                 plain(ticket["priority"]),
                 plain(ticket["status"]),
-                local_time(response.get("due_at")),
-                local_time(resolution.get("due_at")),
+                moment(response.get("due_at")),
+                moment(resolution.get("due_at")),
             )
         )
     table("Tickets", rows)

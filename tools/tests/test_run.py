@@ -81,6 +81,8 @@ def test_the_recap_is_summed_over_hosts() -> None:
     assert counts_of(output) == {"ok": 5, "changed": 3, "failed": 0}
 
 
-@pytest.mark.parametrize(("value", "shown"), [(None, "-"), (30, "30 min"), (240, "4 h"), (90, "1 h 30 min")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "-"), (30, "30 min"), (240, "4 h"), (90, "1 h 30 min"), (7200, "5 d")]
+)
 def test_durations_are_shown_as_people_say_them(value: int | None, shown: str) -> None:
     assert minutes(value) == shown
