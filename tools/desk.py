@@ -80,7 +80,7 @@ class Desk:
         return {**kept, "DESKPLANE_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
 
     def prepare(self) -> None:
-        """Folders, secrets, settings, tables and the first administrator; what is there already stays."""
+        """Folders, secrets and settings; what is there already stays."""
         try:
             self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.log.mkdir(exist_ok=True)
@@ -91,9 +91,6 @@ class Desk:
             self.config.write_text(self.settings())
         except OSError as error:
             raise ToolError(f"cannot write below {self.home}: {error.strerror}") from None
-        self.cli("migrate")
-        password = self.password_file.read_text().strip()
-        self.cli("user", "create-admin", ADMIN, "--if-missing", "--password-stdin", text=password + "\n")
 
     def settings(self) -> str:
         values = {
@@ -118,9 +115,11 @@ class Desk:
         return done.stdout.strip()
 
     def ensure_key(self) -> None:
-        """Keep the key of an earlier start while the desk accepts it; else make one."""
+        """The first administrator and a key; the key of an earlier start is kept while the desk accepts it."""
         if self.key_file.exists() and self.status("/api/v1/users?limit=1") == 200:
             return
+        password = self.password_file.read_text().strip()
+        self.cli("user", "create-admin", ADMIN, "--if-missing", "--password-stdin", text=password + "\n")
         # A key is shown once, so one whose file is gone cannot be had again; the new one gets a name of its own.
         name = f"{KEY_NAME} {time.strftime('%Y-%m-%d %H:%M:%S')}"
         key = self.cli("key", "create", "--user", ADMIN, "--name", name)
@@ -128,11 +127,16 @@ class Desk:
             raise ToolError("deskplane key create printed no key")
         write_secret(self.key_file, key)
 
-    def start(self, *, worker: bool = True, workers: int = 1, threads: int = 8) -> None:
+    def open(self, *, worker: bool = True, workers: int = 1, threads: int = 8) -> None:
+        """Start everything, and return when it answers and there is a key to it."""
+        self.prepare()
         serve = ["serve", "--bind", f"127.0.0.1:{self.port}", "--workers", str(workers), "--threads", str(threads)]
         self.spawn("server", serve)
+        self.wait_ready()
+        # Only now: the server brings the tables up to date as it starts, and a worker refuses older ones.
         if worker:
             self.spawn("worker", ["worker"])
+        self.ensure_key()
 
     def spawn(self, name: str, arguments: list[str]) -> None:
         with (self.log / f"{name}.log").open("ab") as log:

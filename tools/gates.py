@@ -240,10 +240,7 @@ def integration(job: Job, used: Environment) -> Outcome:
     desk = Desk(WORK / "desks" / job.step.name, free_port())
     shutil.rmtree(desk.home, ignore_errors=True)
     try:
-        desk.prepare()
-        desk.start()
-        desk.wait_ready()
-        desk.ensure_key()
+        desk.open()
         values = {
             "deskplane_url": desk.url,
             "deskplane_api_key": desk.key,

@@ -174,10 +174,8 @@ def show(desk: Desk) -> None:
 
 def serve(desk: Desk) -> None:
     started = time.monotonic()
-    desk.start()
-    desk.wait_ready()
+    desk.open()
     say(f"Desk ready after {time.monotonic() - started:.1f} s; applying the example playbooks:")
-    desk.ensure_key()
     changed = sum(apply(playbook, desk) for playbook in PLAYBOOKS)
     if not changed:
         say("  Nothing to change: the desk is as the playbooks say.")
@@ -205,7 +203,6 @@ def main() -> int:
         if not (toolchain.RUN.bin / "deskplane").exists():
             say("Building the environment in .venv; this is done once and takes a minute or two …")
         toolchain.RUN.ensure()
-        desk.prepare()
         serve(desk)
     except Stop:
         say("\nStopping …")

@@ -41,10 +41,7 @@ def main() -> int:
     shutil.rmtree(home, ignore_errors=True)
     desk = Desk(home.resolve(), free_port())
     try:
-        desk.prepare()
-        desk.start(worker=False)
-        desk.wait_ready()
-        desk.ensure_key()
+        desk.open(worker=False)
         code = try_requests(desk, options)
         desk.require_alive()
         if desk.status("/api/v1/users?limit=1") != 200:
