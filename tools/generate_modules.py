@@ -204,6 +204,11 @@ def returned_object(kind: dict[str, Any]) -> dict[str, Any]:
     return {**identity, **{field["name"]: return_doc(field) for field in kind["fields"]}}
 
 
+WHEN: dict[str, Any] = {
+    "created_at": {"description": ["When it was made."], "type": "str", "returned": "success"},
+    "updated_at": {"description": ["When it was last changed."], "type": "str", "returned": "success"},
+}
+
 COMMON_RETURN: dict[str, Any] = {
     "action": {
         "description": "What was done, or in check mode would be done.",
@@ -356,7 +361,7 @@ def info_file(kind: dict[str, Any]) -> str:
             "returned": "success",
             "type": "list",
             "elements": "dict",
-            "contains": returned_object(kind),
+            "contains": {**returned_object(kind), **WHEN},
             "sample": [kind["sample"]],
         },
         "problem": COMMON_RETURN["problem"],

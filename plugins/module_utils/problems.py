@@ -31,6 +31,8 @@ def problem_text(url, answer, problem, subject, sent=None):
 def _hint(status, answer):
     if status == 403:
         return "the key in deskplane_api_key lacks this permission or scope: use another, or give it to the key's owner and to the key"
+    if status == 404:
+        return "is the path in deskplane_url right, and the desk new enough?"
     if status in (429, 503):
         after = answer.headers.get("Retry-After")
         return "the desk is busy%s; run the task again later" % (", it asks to wait %s s" % after if after else "")

@@ -141,6 +141,16 @@ customers:
             - How many notification mails a calendar month; null for no limit.
           type: int
           returned: success
+    created_at:
+      description:
+        - When it was made.
+      type: str
+      returned: success
+    updated_at:
+      description:
+        - When it was last changed.
+      type: str
+      returned: success
   sample:
     - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a11
       name: ACME

@@ -69,6 +69,16 @@ labels:
         - Colour as C(#rrggbb).
       type: str
       returned: success
+    created_at:
+      description:
+        - When it was made.
+      type: str
+      returned: success
+    updated_at:
+      description:
+        - When it was last changed.
+      type: str
+      returned: success
   sample:
     - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a16
       name: outage

@@ -69,6 +69,16 @@ settings:
         - Value, of the setting's own type; null for its default.
       type: raw
       returned: success
+    created_at:
+      description:
+        - When it was made.
+      type: str
+      returned: success
+    updated_at:
+      description:
+        - When it was last changed.
+      type: str
+      returned: success
   sample:
     - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a18
       key: numbering.prefix

@@ -116,6 +116,16 @@ sla_policies:
         - How long before a deadline its state becomes critical.
       type: raw
       returned: success
+    created_at:
+      description:
+        - When it was made.
+      type: str
+      returned: success
+    updated_at:
+      description:
+        - When it was last changed.
+      type: str
+      returned: success
   sample:
     - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a12
       name: critical-30m

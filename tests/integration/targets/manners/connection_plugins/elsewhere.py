@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible.plugins.connection.local import Connection as Local
 
 DOCUMENTATION = r"""
@@ -18,3 +20,8 @@ extends_documentation_fragment: [connection_pipelining]
 
 class Connection(Local):
     transport = "elsewhere"
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        with open(os.environ["ELSEWHERE_LOG"], "a", encoding="utf-8") as log:
+            log.write(str(cmd) + "\n")
+        return super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
