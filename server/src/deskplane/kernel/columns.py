@@ -51,14 +51,13 @@ class Instant(TypeDecorator[datetime]):
             return value.isoformat(timespec="microseconds")
         return value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            return datetime.fromisoformat(value)
-        # psycopg answers in the session's zone, which the engine sets to UTC
-        found: datetime = value
-        return found if found.tzinfo is UTC else found.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        # psycopg answers aware datetimes, in the session's zone, which the engine sets to UTC
+        return _parsed if dialect.name == "sqlite" else None
+
+
+def _parsed(value: Any, parse: Any = datetime.fromisoformat) -> datetime | None:
+    return None if value is None else parse(value)
 
 
 class Json(TypeDecorator[Any]):

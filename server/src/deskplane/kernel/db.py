@@ -201,18 +201,26 @@ class Database:
 
 def lost_a_race(error: DBAPIError) -> bool:
     """Whether running the transaction anew can succeed."""
-    if isinstance(error, IntegrityError):
+    if collided(error):
         return True  # two callers made the same thing: the second now finds what the first made
     if error.connection_invalidated:
         return True
     return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
 
 
+def collided(error: DBAPIError) -> bool:
+    """Whether a unique or foreign key was in the way: the trace of another transaction, not a mistake of ours."""
+    if not isinstance(error, IntegrityError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    return state in {"23505", "23503"} or str(error.orig).startswith(("UNIQUE", "FOREIGN KEY"))
+
+
 def translated(error: DBAPIError) -> Exception:
     """A database's error as the answer that it means, or the error itself."""
     text = str(error.orig)
     state = getattr(error.orig, "sqlstate", None)
-    if isinstance(error, IntegrityError):
+    if collided(error):
         return Problem(
             409, "conflict", "another request changed the same thing at the same time; read it and try again"
         )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.work import Work
@@ -33,14 +33,14 @@ class Claimed:
     created_at: datetime
 
 
+_INSERT = insert(cast(Table, Message.__table__))
+
+
 def put(work: Work, topic: str, payload: Mapping[str, Any]) -> None:
     """Stores a message in the caller's transaction: it is sent if, and only if, that commits."""
     now = work.clock.now()
-    work.session.execute(
-        insert(Message.__table__).values(  # type: ignore[arg-type]
-            topic=topic, payload=dict(payload), created_at=now, available_at=now, attempts=0
-        )
-    )
+    row = {"topic": topic, "payload": dict(payload), "created_at": now, "available_at": now, "attempts": 0}
+    work.session.execute(_INSERT, row)
 
 
 def claim(session: Session, owner: str, now: datetime, limit: int = 20) -> list[Claimed]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
@@ -46,6 +46,18 @@ def password_matches(password: str, stored: str | None) -> bool:
         return False
 
 
+_keys = cast(Table, ApiKey.__table__).c
+_revisions = cast(Table, Revision.__table__).c
+_KEY = select(
+    _keys.user_id,
+    _keys.secret_hash,
+    _keys.scopes,
+    _keys.expires_at,
+    _keys.allowed_ips,
+    select(_revisions.number).where(_revisions.name == CONFIGURATION).scalar_subquery().label("revision"),
+).where(_keys.id == bindparam("of_id"))
+
+
 class Authenticator:
     """Finds out who calls: one statement for the key and the configuration's revision; the rights are kept as long
     as that stands still, so that a change of rights acts at the next request."""
@@ -54,14 +66,6 @@ class Authenticator:
         self._kept = kept
         self._departments = departments
         self._last_use = last_use
-        self._statement = select(
-            ApiKey.user_id,
-            ApiKey.secret_hash,
-            ApiKey.scopes,
-            ApiKey.expires_at,
-            ApiKey.allowed_ips,
-            select(Revision.number).where(Revision.name == CONFIGURATION).scalar_subquery().label("revision"),
-        )
 
     def __call__(self, session: Session, key: str, address: str | None, clock: Clock) -> tuple[Actor, int]:
         """The caller and the revision. Raises 401 with one and the same text for every sort of bad key."""
@@ -69,7 +73,7 @@ class Authenticator:
         if parts is None:
             raise unauthenticated("this is no API key; keys look like dpk_<id>_<secret>")
         key_id, secret = parts
-        row = session.execute(self._statement.where(ApiKey.id == key_id)).first()
+        row = session.execute(_KEY, {"of_id": key_id}).first()
         now = clock.now()
         if row is None or not keys.matches(secret, row.secret_hash):
             raise unauthenticated(BAD_KEY)

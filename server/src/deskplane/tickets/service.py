@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from deskplane.customers.models import Customer
@@ -164,15 +164,19 @@ def put_under_promise(work: Work, draft: Draft) -> None:
     draft.promise(match(promises(work), priority=draft.priority, customer_id=customer_id, named=named))
 
 
+def _counting(dialect: Any) -> Any:
+    statement = dialect.insert(cast(Table, Counter.__table__)).values(prefix=bindparam("of_prefix"), last=1)
+    last = Counter.__table__.c.last
+    return statement.on_conflict_do_update(index_elements=["prefix"], set_={"last": last + 1}).returning(last)
+
+
+_COUNT = {True: _counting(sqlite), False: _counting(postgresql)}
+
+
 def next_number(work: Work, prefix: str) -> int:
     """The next number of a prefix, in one statement; others wait until this transaction ends, so that a number is
     only given to a ticket that is stored."""
-    dialect = sqlite if work.is_sqlite else postgresql
-    statement = dialect.insert(Counter).values(prefix=prefix, last=1)
-    counting = statement.on_conflict_do_update(
-        index_elements=[Counter.prefix], set_={"last": Counter.last + 1}
-    ).returning(Counter.last)
-    return int(work.session.execute(counting).scalar_one())
+    return int(work.session.execute(_COUNT[work.is_sqlite], {"of_prefix": prefix}).scalar_one())
 
 
 def open_ticket(work: Work, given: Mapping[str, Any]) -> Draft:
@@ -220,13 +224,18 @@ def _set_default_department(work: Work, draft: Draft) -> None:
         draft.names["department"] = found.name
 
 
+# made once: making a statement of so many columns costs more than running it
+_INSERT = insert(queries.TICKETS)
+_INSERT_HISTORY = insert(cast(Table, History.__table__))
+
+
 def _store_new(work: Work, draft: Draft) -> None:
     customer_id = draft.columns["customer_id"]
     customer = _find(work, "customer", object_id=customer_id) if customer_id else None
     prefix = (customer.number_prefix if customer else None) or setting(work, "numbering.prefix")
     draft.columns["prefix"] = prefix
     draft.columns["sequence"] = next_number(work, prefix)
-    result = work.session.execute(insert(Ticket.__table__).values(**row_values(draft)))  # type: ignore[arg-type]
+    result = work.session.execute(_INSERT, row_values(draft))
     draft.columns["id"] = result.inserted_primary_key[0]  # type: ignore[attr-defined]
     _store_words(work, draft, set(), set())
     snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
@@ -275,10 +284,7 @@ def record(work: Work, draft: Draft, entries: list[tuple[str, Any, Any]], cause:
         }
         for field, old, new in entries
     ]
-    if len(rows) == 1:
-        work.session.execute(insert(History.__table__).values(**rows[0]))  # type: ignore[arg-type]
-    else:
-        work.session.execute(insert(History.__table__), rows)  # type: ignore[arg-type]
+    work.session.execute(_INSERT_HISTORY, rows if len(rows) > 1 else rows[0])
 
 
 _ID_COLUMNS = [
@@ -298,7 +304,7 @@ def load(work: Work, *conditions: Any) -> list[Draft]:
     """Tickets for a change, locked until the transaction ends, in the order of their ids."""
     statement = queries.SELECT.add_columns(*_ID_COLUMNS).where(*conditions).order_by(Ticket.id)
     if not work.is_sqlite:
-        statement = statement.with_for_update(of=Ticket)
+        statement = statement.with_for_update(of=queries.TICKETS)
     rows = work.session.execute(statement).all()
     tags, labels = queries.words(work, [row.t_id for row in rows])
     found = []
