@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from deskplane.customers.models import Customer
 from deskplane.kernel.words import ENDED
+from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.work import Work
 from deskplane.tickets import queries, service
 from deskplane.tickets.draft import Draft
@@ -40,6 +41,8 @@ class Applied:
 
 def apply(work: Work, body: Mapping[str, Any]) -> Applied:
     """Brings the ticket to what is declared. Raises as `open_ticket` and `change` do."""
+    if not body.get("title") and not body.get("correlation_key"):
+        raise invalid_field("title", "required", "is required, unless correlation_key says which ticket is meant")
     state = body.get("state") or "present"
     given = {name: value for name, value in body.items() if name not in OPTIONS}
     _one_at_a_time(work, body)
@@ -65,7 +68,7 @@ def _one_at_a_time(work: Work, body: Mapping[str, Any]) -> None:
         [
             body.get("customer") or "",
             body.get("correlation_key") or "",
-            body["title"] if not body.get("correlation_key") else "",
+            "" if body.get("correlation_key") else body["title"],
         ]
     )
     number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big", signed=True)
@@ -105,9 +108,17 @@ def _show(work: Work, draft: Draft) -> dict[str, Any]:
 def _applied(work: Work, draft: Draft, action: str, before: dict[str, Any] | None) -> Applied:
     after = _show(work, draft)
     if work.dry_run and before is None:
-        # what only the server assigns
-        after |= {"number": None, "url": None}
+        after = _unassigned(after)
     return Applied(action, before, after, draft.columns["version"], _differences(before, after))
+
+
+def _unassigned(after: dict[str, Any]) -> dict[str, Any]:
+    """A ticket that was not opened has no number yet, and no times."""
+    sla = dict(after["sla"])
+    for clock in ("response", "resolution"):
+        sla[clock] = {name: value if name == "state" else None for name, value in sla[clock].items()}
+    times = ("created_at", "updated_at", "last_occurred_at", "resolved_at", "closed_at")
+    return after | {"number": None, "url": None, "sla": sla} | dict.fromkeys(times)
 
 
 _SERVER_SIDE = {

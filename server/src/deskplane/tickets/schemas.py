@@ -63,8 +63,6 @@ class TicketPatch(TicketFields):
 class TicketApply(TicketCreate):
     """What a ticket should be, said by a machine."""
 
-    always = ("title",)
-
     comment = Text(
         "An internal message: written when the ticket is opened or ended by this call, and on each repetition with "
         "O(on_repeat=comment).",

@@ -124,8 +124,8 @@ def _set_fields(work: Work, draft: Draft, given: Mapping[str, Any], errors: list
         if field in given:
             value = given[field]
             draft.columns[field] = "" if value is None and field == "description" else value
-    if draft.columns["title"] is None:
-        errors.append(FieldError(pointer("title"), "required", "must not be null"))
+    if not draft.columns["title"]:
+        errors.append(FieldError(pointer("title"), "required", "is required"))
     if "priority" in given:
         draft.columns["priority"] = PRIORITIES.index(given["priority"] or "medium")
     if "tags" in given:
