@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 
 from deskplane.customers.models import Customer
-from deskplane.kernel.words import ENDED
 from deskplane.kernel.problem import invalid_field
+from deskplane.kernel.words import ENDED
 from deskplane.kernel.work import Work
 from deskplane.tickets import queries, service
 from deskplane.tickets.draft import Draft
