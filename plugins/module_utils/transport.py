@@ -148,10 +148,10 @@ class Transport:
         through = " through the proxy %s:%s" % (self._proxy["host"], self._proxy["port"]) if self._proxy else ""
         where = self.url + through
         if isinstance(error, ConnectionRefusedError):
-            return NoAnswer(
-                "%s refused the connection: is the desk running, and is this its address and port?" % where,
-                refused=True,
-            )
+            hint = "is the desk running, and is this its address and port?"
+            if self._proxy:
+                hint = "it is named by %s_proxy in the environment; is it right, or does no_proxy lack the desk?" % self._scheme
+            return NoAnswer("%s refused the connection: %s" % (where, hint), refused=True)
         if isinstance(error, socket.gaierror):
             name = self._proxy["host"] if self._proxy else self._host
             return NoAnswer("the name %s of %s cannot be resolved: check deskplane_url" % (name, where))

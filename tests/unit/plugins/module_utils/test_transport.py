@@ -124,6 +124,12 @@ def test_https_asks_the_proxy_for_a_tunnel(server):
     assert (server.requests[0].method, server.requests[0].target) == ("CONNECT", "desk.invalid:443")
 
 
+def test_a_proxy_that_nobody_runs_is_named_with_its_variable(server):
+    server.stop()
+    with pytest.raises(NoAnswer, match="through the proxy 127.0.0.1:.* refused the connection: it is named by http_proxy"):
+        get(Transport("http://desk.invalid", environ={"http_proxy": server.url}))
+
+
 @pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "example.com, 127.0.0.1"])
 def test_no_proxy_is_honoured(server, no_proxy):
     environ = {"http_proxy": "http://proxy.invalid:3128", "NO_PROXY": no_proxy}
