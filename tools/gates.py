@@ -113,6 +113,7 @@ def generated(job: Job) -> Outcome:
     kinds = WORK / "kinds.json"
     job.call([RUN.command("deskplane"), "describe-kinds"], output=kinds)
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds), "--check"])
+    job.call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py"), "--check"])
     return Outcome()
 
 
@@ -340,7 +341,7 @@ def steps() -> list[Step]:
         Step("sanity", "ansible-test sanity, pinned ansible-core", lambda job: sanity(job, RUN), built_first),
         Step("types", "mypy --strict", types, server),
         Step("imports", "import-linter", imports, server),
-        Step("generated", "generated modules are up to date", generated, server),
+        Step("generated", "generated modules and reference pages are up to date", generated, server),
         Step("api", "schemathesis against a running server", api, server),
         Step("units", "ansible-test units, pinned ansible-core", lambda job: units(job, RUN), built_first),
         Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),
