@@ -156,8 +156,6 @@ class KindOperations:
         work = Reconciliation(call, self.kind)
         work.rename(stored, {**keys, **given})
         outcome = work.apply_to(stored, Document({**keys, **given}, prepared=call.prepared or {}))
-        if outcome.action != "none":
-            call.change_configuration()
         found = store.load_by_id(call, self.kind, stored.id)
         assert found is not None
         return Reply(store.document(self.kind, found), 200, {"ETag": etag(found.version)})
@@ -168,7 +166,6 @@ class KindOperations:
         require_match(call.if_match, stored.version)
         keys = {name: stored.state[name] for name in self.kind.key}
         Reconciliation(call, self.kind).apply_to(stored, Document(keys, absent=True, options=call.query))
-        call.change_configuration()
         return Reply(None, 204)
 
     def _stored(self, call: Call) -> store.Stored:

@@ -76,8 +76,6 @@ class Reconciliation:
         for document, key, old_key in zip(documents, wanted, earlier, strict=True):
             stored = self._subject(there, key, old_key)
             outcomes.append(self.apply_to(stored, document))
-        if any(outcome.action != "none" for outcome in outcomes):
-            self.work.change_configuration()
         return outcomes
 
     def _earlier_key(self, document: Document) -> Key | None:
@@ -148,6 +146,7 @@ class Reconciliation:
 
     def _write(self, stored: Stored | None, before: State | None, after: State, outcome: Outcome) -> None:
         if stored is None:
+            self.work.change_configuration()
             outcome.action = "create"
             outcome.id = store.insert_objects(self.work, self.kind, [self._writable(after)], self._id)[0]
             outcome.version = 1
@@ -155,6 +154,7 @@ class Reconciliation:
             outcome.id, outcome.version = stored.id, stored.version
             changed = differences.fields_changed(stored.state, self._writable(after))
             if changed or stored.deleted:
+                self.work.change_configuration()
                 outcome.action = "create" if stored.deleted else "update"
                 store.update_object(self.work, self.kind, stored, changed, self._id)
                 outcome.version += 1
@@ -164,6 +164,7 @@ class Reconciliation:
     def _remove(self, alive: Stored | None, document: Document) -> Outcome:
         if alive is None:
             return Outcome("none")
+        self.work.change_configuration()
         outcome = Outcome("delete", id=alive.id, before=alive.state)
         remove(self.work, self.kind, alive, cascade=bool(document.options.get("cascade")))
         self._tell(outcome, alive.state, None)

@@ -43,9 +43,11 @@ class Work:
         return self.kept.get(self.revision, name, load)
 
     def change_configuration(self) -> None:
-        """Must be called by whoever writes configuration or rights."""
-        raise_revision(self.session)
-        self.revision = None
+        """Must be called by whoever writes configuration or rights, before the first write: from here on nothing is
+        kept, since it may be rolled back."""
+        if self.revision is not None:
+            raise_revision(self.session)
+            self.revision = None
 
     @property
     def is_sqlite(self) -> bool:

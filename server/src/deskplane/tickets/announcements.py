@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
+from deskplane.tickets.draft import Draft
 
 TOPIC = "ticket.event"
 
 
-def announce(work: Work, event: str, ticket: Mapping[str, Any]) -> None:
-    """Says that something happened to a ticket. `ticket` is the answer's shape."""
+def announce(work: Work, event: str, ticket: Draft) -> None:
+    """Says that something happened to a ticket."""
     outbox.put(
         work,
         TOPIC,
         {
             "event": event,
-            "ticket_number": ticket["number"],
-            "subject": ticket["title"],
-            "status": ticket["status"],
-            "priority": ticket["priority"],
-            "assigned_to": ticket["assignee"],
-            "customer": ticket["customer"],
-            "department": ticket["department"],
-            "url": ticket["url"],
+            "ticket_number": ticket.number,
+            "subject": ticket.columns["title"],
+            "status": ticket.status,
+            "priority": ticket.priority,
+            "assigned_to": ticket.names["assignee"],
+            "customer": ticket.names["customer"],
+            "department": ticket.names["department"],
+            "url": f"{work.public_address}/tickets/{ticket.number}",
             "timestamp": rfc3339(work.clock.now()),
         },
     )

@@ -240,7 +240,7 @@ def _store_new(work: Work, draft: Draft) -> None:
     _store_words(work, draft, set(), set())
     snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
     record(work, draft, [("created", None, snapshot)])
-    announce(work, "ticket_created", draft.answer(work.clock.now(), work.public_address))
+    announce(work, "ticket_created", draft)
 
 
 def _store_words(work: Work, draft: Draft, tags: set[str], labels: set[str]) -> None:
@@ -409,7 +409,7 @@ def save(
     record(work, draft, entries, cause)
     event = event_of(changed, draft.status)
     if event is not None:
-        announce(work, event, draft.answer(now, work.public_address))
+        announce(work, event, draft)
 
 
 def add_message(work: Work, draft: Draft, body: str) -> None:
