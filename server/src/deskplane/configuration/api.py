@@ -155,7 +155,7 @@ class KindOperations:
         keys = {name: stored.state[name] for name in self.kind.key}
         work = Reconciliation(call, self.kind)
         work.rename(stored, {**keys, **given})
-        outcome = work.apply_to(stored, Document({**keys, **given}, prepared=call.prepared or {}))
+        work.apply_to(stored, Document({**keys, **given}, prepared=call.prepared or {}))
         found = store.load_by_id(call, self.kind, stored.id)
         assert found is not None
         return Reply(store.document(self.kind, found), 200, {"ETag": etag(found.version)})
