@@ -237,6 +237,14 @@ COMMON_RETURN: dict[str, Any] = {
 }
 
 
+def require_known(kind: dict[str, Any], fields: list[dict[str, Any]]) -> None:
+    """An example of an option that does not exist would be found much later, by Ansible's own checks."""
+    known = {field["name"] for field in fields}
+    for example in kind["examples"]:
+        if unknown := sorted(set(example["options"]) - known):
+            sys.exit(f"{kind['name']}: the example '{example['name']}' has options that are not described: {unknown}")
+
+
 def examples_yaml(kind: dict[str, Any], module: str, examples: list[dict[str, Any]]) -> str:
     tasks = [{"name": example["name"], f"{COLLECTION}.{module}": example["options"]} for example in examples]
     connected = dict(
@@ -258,6 +266,7 @@ def block(name: str, text: str) -> str:
 
 def module_file(kind: dict[str, Any]) -> str:
     fields = module_fields(kind)
+    require_known(kind, fields)
     module, name = kind["module"], kind["name"]
     documentation = {
         "module": module,
@@ -305,8 +314,8 @@ def module_file(kind: dict[str, Any]) -> str:
     if found := formats(fields):
         arguments.append(f"formats={to_python(found, 4)}")
     if made:
-        # A repetition would make another key, and the first one's secret is lost with its answer.
-        arguments.append('repeatable=lambda wanted: not wanted.get("api_keys")')
+        # A repetition finds the key that was made, and what it was is lost with the first answer.
+        arguments.append('repetition=lambda wanted: NEVER if wanted.get("api_keys") else HARMLESS')
     arguments.append(f"options={to_python(spec, 4)}")
     return (
         "#!/usr/bin/python\n"
@@ -320,7 +329,7 @@ def module_file(kind: dict[str, Any]) -> str:
         + block("RETURN", "---\n" + to_yaml(returned))
         + f"""
 from {IMPORTS}.module_utils.module import run
-from {IMPORTS}.module_utils.resource import Resource
+from {IMPORTS}.module_utils.resource import {"HARMLESS, NEVER, " if made else ""}Resource
 
 DECLARATION = Resource(
 {"".join(f"    {argument},{chr(10)}" for argument in arguments)})

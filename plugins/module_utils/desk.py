@@ -48,14 +48,15 @@ class Desk:
     def get(self, path, query=(), subject=None):
         return self._call("GET", path, query, subject=subject)
 
-    def apply(self, path, wanted, dry_run, repeatable, subject):
+    def apply(self, path, wanted, dry_run, subject, repeatable=True, keyed=False):
         """Let the desk compare and write; with ``dry_run`` it only compares.
 
-        ``repeatable`` says that doing it twice does what doing it once does.
+        ``repeatable`` says that the request may be sent again when its answer was lost; ``keyed``, that it carries
+        an Idempotency-Key for that. A key costs the desk a write, so a request that is harmless anyway has none.
         """
         query = (("dry_run", "true"), ("allow_unresolved", "true")) if dry_run else ()
-        key = None if dry_run else str(uuid.uuid4())
-        return self._call("POST", path + "/apply", query, wanted, repeatable or dry_run, key, subject)
+        key = str(uuid.uuid4()) if keyed else None
+        return self._call("POST", path + "/apply", query, wanted, repeatable, key, subject)
 
     def _call(self, method, path, query=(), body=None, repeatable=True, idempotency_key=None, subject=None):
         headers = dict(self._headers)

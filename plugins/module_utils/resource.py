@@ -10,12 +10,20 @@ controller (action plugin) and on a delegated host (module).
 from __future__ import annotations
 
 import os
+import re
 
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.deskplane.helpdesk.plugins.module_utils import arguments
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import DeskFailure, desk_for
 
 PAGE = 200
+
+HARMLESS = "harmless"
+"""Doing it twice does what doing it once does."""
+KEYED = "keyed"
+"""It leaves a trace each time, unless the desk knows a repetition by its Idempotency-Key."""
+NEVER = "never"
+"""It must not be sent twice, nor may its answer be stored for a repetition, because a secret is in it."""
 
 
 def connection_spec():
@@ -46,15 +54,15 @@ class _Declaration:
 class Resource(_Declaration):
     """One object of a kind, made to be what the task says."""
 
-    def __init__(self, kind, path, key, options, formats=None, constraints=None, implied=None, repeatable=None):
+    def __init__(self, kind, path, key, options, formats=None, constraints=None, implied=None, repetition=None):
         """``key`` names the options that name an object; ``implied`` is sent where the task does not say.
 
-        ``repeatable(wanted)`` says whether doing it twice does what doing it once does (default: it does).
+        ``repetition(wanted)`` says whether a lost request may be sent again: `HARMLESS` (the default), `KEYED`, `NEVER`.
         """
         super().__init__(kind, path, options, formats, constraints)
         self.key = key
         self.implied = implied or {}
-        self.repeatable = repeatable or (lambda wanted: True)
+        self.repetition = repetition or (lambda wanted: HARMLESS)
 
     def subject(self, given):
         names = [str(given[name]) for name in self.key if isinstance(given.get(name), (str, int))]
@@ -63,7 +71,8 @@ class Resource(_Declaration):
     def act(self, desk, wanted, check_mode):
         subject = self.subject(wanted)
         body = dict(self.implied, **wanted)
-        answer = desk.apply(self.path, body, check_mode, self.repeatable(wanted), subject)
+        how = HARMLESS if check_mode else self.repetition(wanted)
+        answer = desk.apply(self.path, body, check_mode, subject, repeatable=how != NEVER, keyed=how == KEYED)
         changes = answer.get("changes") or []
         result = {
             "changed": bool(answer.get("changed")),
@@ -76,7 +85,7 @@ class Resource(_Declaration):
         for missing in answer.get("unresolved") or ():
             warnings.append(
                 "check mode: %s: %s names the %s '%s', which does not exist yet; an earlier task of this play may make it, "
-                "without it the real run fails here" % (subject, missing.get("field"), missing.get("kind"), missing.get("name"))
+                "without it the real run fails here" % (subject, re.sub(r"\.(\d+)", r"[\1]", str(missing.get("field"))), missing.get("kind"), missing.get("name"))
             )
         if warnings:
             result["warnings"] = warnings

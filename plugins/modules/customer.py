@@ -112,6 +112,10 @@ options:
       - Former O(name) of the customer. It is renamed and keeps everything else.
       - No change once the new name exists and the old one does not. Both existing is an error.
     type: str
+  cascade:
+    description:
+      - With O(state=absent), delete along what depends on it. Without it, that is an error.
+    type: bool
 notes:
   - A customer that something depends on is deleted only with O(cascade=true); its tickets stay.
 seealso:
@@ -319,6 +323,7 @@ DECLARATION = Resource(
         },
         "state": {"type": "str", "choices": ["present", "absent"]},
         "renamed_from": {"type": "str"},
+        "cascade": {"type": "bool"},
     },
 )
 

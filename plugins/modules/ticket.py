@@ -306,7 +306,7 @@ problem:
 """
 
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.module import run
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Resource
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import HARMLESS, KEYED, Resource
 
 
 class Ticket(Resource):
@@ -315,9 +315,8 @@ class Ticket(Resource):
         return "ticket '%s'" % name if name else "ticket"
 
 
-def repeatable(wanted):
-    # The other ways to repeat leave a trace each time.
-    return wanted.get("on_repeat") in (None, "ignore")
+def repetition(wanted):
+    return HARMLESS if wanted.get("on_repeat") in (None, "ignore") else KEYED
 
 
 TEXT = {"type": "str"}
@@ -328,7 +327,7 @@ DECLARATION = Ticket(
     path="tickets",
     key=["correlation_key", "title"],
     implied={"source": "ansible"},
-    repeatable=repeatable,
+    repetition=repetition,
     formats={"reopen_within": "duration"},
     constraints={"required_one_of": [["title", "correlation_key"]]},
     options={

@@ -460,13 +460,13 @@ problem:
 """
 
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.module import run
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Resource
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import HARMLESS, NEVER, Resource
 
 DECLARATION = Resource(
     kind="user",
     path="users",
     key=["username"],
-    repeatable=lambda wanted: not wanted.get("api_keys"),
+    repetition=lambda wanted: NEVER if wanted.get("api_keys") else HARMLESS,
     options={
         "username": {"type": "str", "required": True},
         "email": {"type": "str"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Listing, Resource
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import KEYED, NEVER, Listing, Resource
 from ansible_collections.deskplane.helpdesk.tests.unit.scripted_server import HANG_UP, answer, applied, problem
 
 POLICY = Resource(
@@ -22,8 +22,9 @@ POLICY = Resource(
         "password": {"type": "str", "no_log": True},
     },
 )
-# Doing it twice is not what doing it once is.
-COUNTED = Resource(kind="ticket", path="tickets", key=["title"], options={"title": {"type": "str"}}, repeatable=lambda wanted: False)
+TITLE = {"title": {"type": "str"}}
+COUNTED = Resource(kind="ticket", path="tickets", key=["title"], options=TITLE, repetition=lambda wanted: KEYED)
+UNIQUE = Resource(kind="ticket", path="tickets", key=["title"], options=TITLE, repetition=lambda wanted: NEVER)
 POLICIES = Listing(kind="sla_policy", plural="sla_policies", path="sla-policies", options={"limit": {"type": "int"}})
 
 PAGE = b"<html><head><title>502 Bad\n Gateway</title></head><body>nginx</body></html>"
@@ -147,27 +148,34 @@ def test_reading_has_no_outcome_to_leave_open(server, task):
     assert "run the task again" not in failure(task(POLICIES))
 
 
-def test_a_kept_connection_that_dies_is_tried_once_more(server, task):
+@pytest.mark.parametrize(("declaration", "options"), [(POLICY, {"name": "gold"}), (COUNTED, {"title": "full"})])
+def test_a_kept_connection_that_dies_is_tried_once_more(server, task, declaration, options):
     server.script = [applied(), HANG_UP, applied()]
-    assert not task(POLICY, name="gold").get("failed")
-    assert not task(POLICY, name="gold").get("failed")
+    assert not task(declaration, **options).get("failed")
+    assert not task(declaration, **options).get("failed")
     assert len(server.requests) == 3
-    # The same key: a desk that did it before it died does not do it again.
+
+
+def test_what_leaves_a_trace_each_time_is_known_again_by_its_key(server, task):
+    server.script = [applied(), HANG_UP, applied()]
+    task(COUNTED, title="full")
+    task(COUNTED, title="full")
     keys = [request.headers["idempotency-key"] for request in server.requests]
     assert keys[1] == keys[2] != keys[0]
 
 
-def test_what_leaves_a_trace_each_time_is_not_repeated_on_a_dead_connection(server, task):
+def test_what_must_happen_once_is_not_repeated_on_a_dead_connection(server, task):
     server.script = [applied(), HANG_UP, applied()]
-    assert not task(COUNTED, title="full").get("failed")
-    failure(task(COUNTED, title="full"))
+    assert not task(UNIQUE, title="full").get("failed")
+    failure(task(UNIQUE, title="full"))
     assert len(server.requests) == 2
+    assert "idempotency-key" not in server.requests[1].headers
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_desk_is_asked_again(server, task, status):
     server.script = [problem(status, "busy", headers={"Retry-After": "0"}), applied()]
-    assert task(COUNTED, title="full")["changed"]
+    assert task(UNIQUE, title="full")["changed"]
 
 
 @pytest.mark.parametrize("status", [502, 504])
@@ -176,7 +184,7 @@ def test_a_proxy_without_a_desk_is_asked_again_only_if_that_is_safe(server, task
     server.script = [gone, applied()]
     assert task(POLICY, name="gold")["changed"]
     server.script = [gone, applied()]
-    assert "HTML page" in failure(task(COUNTED, title="full"))
+    assert "HTML page" in failure(task(UNIQUE, title="full"))
 
 
 def test_a_busy_desk_is_not_asked_for_ever(server, task):

@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Listing, Resource
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import HARMLESS, NEVER, Listing, Resource
 from ansible_collections.deskplane.helpdesk.plugins.modules.ticket import DECLARATION as TICKET
 from ansible_collections.deskplane.helpdesk.plugins.modules.ticket_info import DECLARATION as TICKETS
+from ansible_collections.deskplane.helpdesk.plugins.modules.user_credential import DECLARATION as USER
 from ansible_collections.deskplane.helpdesk.tests.unit.scripted_server import answer, applied, problem
 
 DEPARTMENT = Resource(
@@ -41,7 +42,7 @@ def test_only_what_is_given_is_sent(server, task):
     request = server.requests[0]
     assert (request.method, request.target) == ("POST", "/api/v1/departments/apply")
     assert request.body == {"name": "Support", "imap": {"server": "mail"}}
-    assert request.headers["idempotency-key"]
+    assert "idempotency-key" not in request.headers
 
 
 def test_an_explicit_null_is_sent(server, task):
@@ -50,7 +51,7 @@ def test_an_explicit_null_is_sent(server, task):
 
 
 def test_check_mode_lets_the_desk_work_it_out_and_writes_nothing(server, task):
-    missing = [{"field": "customer", "kind": "customer", "name": "ACME"}]
+    missing = [{"field": "customers.0", "kind": "customer", "name": "ACME"}]
     server.script = [applied("create", unresolved=missing, warnings=["the switch is off"])]
     result = task(DEPARTMENT, check_mode=True, name="Support")
     request = server.requests[0]
@@ -58,7 +59,7 @@ def test_check_mode_lets_the_desk_work_it_out_and_writes_nothing(server, task):
     assert "idempotency-key" not in request.headers
     assert result["changed"]
     assert result["warnings"][0] == "the switch is off"
-    assert "customer names the customer 'ACME', which does not exist yet" in result["warnings"][1]
+    assert "customers[0] names the customer 'ACME', which does not exist yet" in result["warnings"][1]
 
 
 def test_the_result_is_what_the_desk_says(server, task):
@@ -168,12 +169,17 @@ def test_a_ticket_needs_something_to_be_recognised_by(server, task):
     assert not server.requests
 
 
-@pytest.mark.parametrize(
-    ("options", "repeatable"),
-    [({}, True), ({"on_repeat": "ignore"}, True), ({"on_repeat": "count"}, False), ({"on_repeat": "comment"}, False)],
-)
-def test_a_ticket_that_leaves_a_trace_each_time_is_not_repeated(options, repeatable):
-    assert TICKET.repeatable(options) is repeatable
+@pytest.mark.parametrize("on_repeat", ["count", "comment"])
+def test_a_ticket_that_leaves_a_trace_each_time_carries_a_key(server, task, on_repeat):
+    task(TICKET, title="Disk full", on_repeat=on_repeat)
+    task(TICKET, title="Disk full", on_repeat=on_repeat, check_mode=True)
+    task(TICKET, title="Disk full")
+    assert ["idempotency-key" in request.headers for request in server.requests] == [True, False, False]
+
+
+def test_a_request_whose_answer_holds_new_keys_is_neither_stored_nor_repeated():
+    assert USER.repetition({"username": "ci", "api_keys": [{"name": "a"}]}) == NEVER
+    assert USER.repetition({"username": "ci"}) == HARMLESS
 
 
 def test_a_ticket_is_read_by_its_number(server, task):
