@@ -31,10 +31,15 @@ class Stop(Exception):
 
 
 def stop_on_signal(_number: int, _frame: FrameType | None) -> None:
-    # Once is enough: make passes on what the terminal has sent already, and stopping must not be interrupted.
+    # Once is enough: make passes on what the terminal has sent already.
+    ignore_signals()
+    raise Stop
+
+
+def ignore_signals() -> None:
+    """From here on nothing interrupts the stopping."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    raise Stop
 
 
 def collections_path() -> Path:
@@ -205,16 +210,17 @@ def main() -> int:
         toolchain.RUN.ensure()
         serve(desk)
     except Stop:
-        say("\nStopping …")
-        desk.stop()
-        say("Stopped; the data stays, and `make run` goes on from there.")
+        print("\nStopping …", file=sys.stderr)
     except ToolError as error:
-        desk.stop()
         print(f"make run: {error}", file=sys.stderr)
         return 1
-    except BaseException:
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is served to nobody.
+        return 1
+    finally:
+        ignore_signals()
         desk.stop()
-        raise
+    say("Stopped; the data stays, and `make run` goes on from there.")
     return 0
 
 
