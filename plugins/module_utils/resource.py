@@ -83,9 +83,10 @@ class Resource(_Declaration):
         }
         warnings = [str(text) for text in answer.get("warnings") or ()]
         for missing in answer.get("unresolved") or ():
+            field = re.sub(r"\.(\d+)", r"[\1]", str(missing.get("field")))
             warnings.append(
                 "check mode: %s: %s names the %s '%s', which does not exist yet; an earlier task of this play may make it, "
-                "without it the real run fails here" % (subject, re.sub(r"\.(\d+)", r"[\1]", str(missing.get("field"))), missing.get("kind"), missing.get("name"))
+                "without it the real run fails here" % (subject, field, missing.get("kind"), missing.get("name"))
             )
         if warnings:
             result["warnings"] = warnings
