@@ -208,6 +208,7 @@ class Kind:
             "permission": self.permission,
             "states": ["present", "absent"],
             "fixed": self.fixed,
+            "cascades": self.cascades,
             "options": [part.describe(name) for name, part in options.items()],
             "fields": [part.describe(name) for name, part in self.fields.items()],
             "examples": [dict(example) for example in self.examples],
