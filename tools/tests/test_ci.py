@@ -92,6 +92,30 @@ def test_a_runner_that_fails_without_a_failed_case_still_fails(tmp_path: Path) -
     assert gates.counted(job, tmp_path, "*.xml", 1).failed == 1
 
 
+SAID = """Running label integration test role
+fatal: [ghost]: FAILED! => {"msg": "rescued, and meant to"}
+Running ticket integration test script
+"""
+
+
+def test_integration_counts_targets_and_not_the_tasks_that_fail_on_purpose() -> None:
+    outcome = gates.count_targets(SAID, 0)
+    assert (outcome.passed, outcome.failed) == (2, 0)
+
+
+def test_integration_names_the_targets_that_failed() -> None:
+    listed = "FATAL: The 1 integration test(s) listed below (out of 2) failed. See error output above:\nticket\n"
+    outcome = gates.count_targets(SAID + listed, 1)
+    assert (outcome.passed, outcome.failed) == (1, 1)
+    assert "ticket" in outcome.note
+
+
+def test_integration_that_ended_badly_fails_whatever_it_listed() -> None:
+    assert gates.count_targets(SAID, 1).failed == 1
+    with pytest.raises(ci.Failed, match="ran no target"):
+        gates.count_targets("", 0)
+
+
 @pytest.mark.parametrize(
     ("said", "meaning"),
     [
