@@ -5,6 +5,7 @@ from __future__ import annotations
 from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
+from deskplane.tickets import queries
 from deskplane.tickets.draft import Draft
 
 TOPIC = "ticket.event"
@@ -24,7 +25,7 @@ def announce(work: Work, event: str, ticket: Draft) -> None:
             "assigned_to": ticket.names["assignee"],
             "customer": ticket.names["customer"],
             "department": ticket.names["department"],
-            "url": f"{work.public_address}/tickets/{ticket.number}",
+            "url": f"{queries.address(work)}/tickets/{ticket.number}",
             "timestamp": rfc3339(work.clock.now()),
         },
     )

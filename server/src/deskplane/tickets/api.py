@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
-from deskplane.kernel.etag import etag
+from deskplane.kernel.etag import etag, not_modified
 from deskplane.kernel.fields import Flag
 from deskplane.kernel.markup import to_html
 from deskplane.kernel.operation import Call, Operation, Reply
@@ -40,28 +40,31 @@ class ApplyQuery(Schema):
     """How to apply."""
 
     dry_run = Flag("Answer what the call would do, and do nothing.", default=False)
-    allow_unresolved = Flag("Taken as with other kinds; a ticket's references are always looked up.", default=False)
+    allow_unresolved = Flag(
+        "In a dry run: report references to what is not there yet under unresolved, instead of refusing them.",
+        default=False,
+    )
 
 
 def create(call: Call) -> Reply:
     """POST /tickets"""
     draft = service.open_ticket(call, call.body)
-    found = draft.answer(call.clock.now(), call.public_address)
-    return Reply(found, 201, {"ETag": etag(1), "Location": f"{BASE}/{draft.number}"})
+    found = draft.answer(call.clock.now(), queries.address(call))
+    return Reply(found, 201, {"ETag": etag(1, found), "Location": f"{BASE}/{draft.number}"})
 
 
 def apply(call: Call) -> Reply:
     """POST /tickets/apply"""
-    applied = machine.apply(call, call.body)
+    applied = machine.apply(call, call.body, allow_unresolved=bool(call.query["allow_unresolved"]))
     created = applied.action == "create" and not call.dry_run
-    headers = {"ETag": etag(applied.version)} if applied.version else {}
+    headers = {"ETag": etag(applied.version, applied.after)} if applied.version else {}
     answer = {
         "changed": applied.action != "none",
         "action": applied.action,
         "changes": applied.changes,
         "before": applied.before,
         "after": applied.after,
-        "unresolved": [],
+        "unresolved": applied.unresolved,
         "warnings": [],
     }
     return Reply(answer, 201 if created else 200, headers)
@@ -97,19 +100,20 @@ def _row(call: Call) -> Any:
 def get(call: Call) -> Reply:
     """GET /tickets/{number}"""
     row = _row(call)
-    tag = etag(row.t_version)
-    if call.if_none_match == tag:
+    found = queries.with_html(queries.answers(call, [row])[0])
+    tag = etag(row.t_version, found)
+    if not_modified(call.if_none_match, tag):
         return Reply(None, 304, {"ETag": tag})
-    return Reply(queries.with_html(queries.answers(call, [row])[0]), 200, {"ETag": tag})
+    return Reply(found, 200, {"ETag": tag})
 
 
 def patch(call: Call) -> Reply:
     """PATCH /tickets/{number}"""
     draft = service.load_by_number(call, call.path["number"])
     given = {name: value for name, value in call.body.items() if name != "comment"}
-    service.change(call, draft, given, comment=call.body.get("comment"), if_match=call.if_match)
-    found = draft.answer(call.clock.now(), call.public_address)
-    return Reply(found, 200, {"ETag": etag(draft.columns["version"])})
+    service.change(call, draft, given, comment=call.body.get("comment"), if_match=call.if_match, one_step=True)
+    found = draft.answer(call.clock.now(), queries.address(call))
+    return Reply(found, 200, {"ETag": etag(draft.columns["version"], found)})
 
 
 def delete(call: Call) -> Reply:

@@ -114,7 +114,10 @@ class Draft:
             if before not in ENDED:
                 self.set_clock("response", self.clock("response").met(now))
                 self.set_clock("resolution", self.clock("resolution").met(now))
-            self.columns["resolved_at" if status == "resolved" else "closed_at"] = now
+            if status == "resolved":
+                self.columns |= {"resolved_at": now, "closed_at": None}
+            else:
+                self.columns["closed_at"] = now
         elif before in ENDED:
             self.columns |= {
                 "resolved_at": None,

@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, func, select
 
 from deskplane.customers.models import Customer
 from deskplane.kernel.problem import invalid_field
-from deskplane.kernel.words import ENDED
+from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
-from deskplane.tickets import queries, service
+from deskplane.tickets import queries, references, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 
@@ -37,14 +37,50 @@ class Applied:
     after: dict[str, Any] | None = None
     version: int | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
+    unresolved: list[dict[str, str]] = field(default_factory=list)
 
 
-def apply(work: Work, body: Mapping[str, Any]) -> Applied:
-    """Brings the ticket to what is declared. Raises as `open_ticket` and `change` do."""
+def apply(work: Work, body: Mapping[str, Any], *, allow_unresolved: bool = False) -> Applied:
+    """Brings the ticket to what is declared. Raises as `open_ticket` and `change` do.
+
+    `allow_unresolved` has an effect in a dry run only: what is referred to and is not there yet is reported instead of
+    refused, and shown as if it were.
+    """
+    missing = references.unresolved(work, body) if allow_unresolved and work.dry_run else []
+    if not missing:
+        return _apply(work, body)
+    shown = dict.fromkeys(entry["field"] for entry in missing)
+    known = references.without(body, missing)
+    if "customer" not in shown:
+        applied = _apply(work, known)
+    elif body.get("state") in (None, "present"):
+        # a customer that is not there has no ticket yet, and nobody else's with the same key is meant
+        key = known.pop("correlation_key", None)
+        shown |= {"correlation_key": None} if key is not None else {}
+        applied = _open(work, {name: value for name, value in known.items() if name not in OPTIONS}, known)
+    else:
+        applied = Applied("none")
+    applied.unresolved = missing
+    for field_name in shown:
+        if applied.after is not None:
+            before = (applied.before or {}).get(field_name)
+            applied.changes = [change for change in applied.changes if change["field"] != field_name]
+            applied.changes.append({"field": field_name, "before": before, "after": body[field_name]})
+            applied.after[field_name] = body[field_name]
+            applied.action = "update" if applied.action == "none" else applied.action
+    return applied
+
+
+def _apply(work: Work, body: Mapping[str, Any]) -> Applied:
     if not body.get("title") and not body.get("correlation_key"):
         raise invalid_field("title", "required", "is required, unless correlation_key says which ticket is meant")
     state = body.get("state") or "present"
     given = {name: value for name, value in body.items() if name not in OPTIONS}
+    if state == "present":
+        _check_status(body.get("status"))
+    elif body.get("customer") is not None:
+        # or else a misspelt customer would make of every recovery one that finds nothing to do
+        references.require_customer(work, body["customer"])
     _one_at_a_time(work, body)
     open_one = _find(work, body, Ticket.status.not_in(ENDED), newest_first=False)
     if state == "present":
@@ -58,6 +94,13 @@ def apply(work: Work, body: Mapping[str, Any]) -> Applied:
     if state == "absent":
         return _delete(work, open_one)
     return _end(work, open_one, state, body)
+
+
+def _check_status(status: str | None) -> None:
+    """A ticket that is to be there is open: an ended one would not be found again, and each run would open another."""
+    if status in ENDED:
+        detail = f"a present ticket is open; to end it, say so with the state, not with the status {status}"
+        raise invalid_field("status", "not_allowed", detail, [name for name in STATUSES if name not in ENDED])
 
 
 def _one_at_a_time(work: Work, body: Mapping[str, Any]) -> None:
@@ -90,8 +133,12 @@ def _find(work: Work, body: Mapping[str, Any], *conditions: Any, newest_first: b
     seen = [condition] if condition is not None else []
     order = Ticket.id.desc() if newest_first else Ticket.id.asc()
     statement = select(Ticket.id).where(whose, named, *conditions, *seen).order_by(order).limit(1)
-    ticket_id = work.session.execute(statement).scalar_one_or_none()
-    return service.load(work, Ticket.id == ticket_id)[0] if ticket_id is not None else None
+    while (ticket_id := work.session.execute(statement).scalar_one_or_none()) is not None:
+        found = service.load(work, Ticket.id == ticket_id, whose, named, *conditions, *seen)
+        if found:
+            return found[0]
+        # somebody else ended, changed or deleted it while its lock was awaited: perhaps there is another one
+    return None
 
 
 def _ended_otherwise(work: Work, body: Mapping[str, Any], state: str) -> Draft | None:
@@ -102,7 +149,7 @@ def _ended_otherwise(work: Work, body: Mapping[str, Any], state: str) -> Draft |
 
 
 def _show(work: Work, draft: Draft) -> dict[str, Any]:
-    return draft.answer(work.clock.now(), work.public_address)
+    return draft.answer(work.clock.now(), queries.address(work))
 
 
 def _applied(work: Work, draft: Draft, action: str, before: dict[str, Any] | None) -> Applied:
@@ -194,21 +241,20 @@ def _reopen(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Ap
     if not minutes:
         return None
     since = work.clock.now() - timedelta(minutes=minutes)
-    ended_at = func.coalesce(Ticket.closed_at, Ticket.resolved_at)
+    ended_at = func.coalesce(Ticket.resolved_at, Ticket.closed_at)  # to close what was resolved ends nothing anew
     draft = _find(work, body, Ticket.status.in_(ENDED), ended_at >= since, newest_first=True)
-    if draft is None or draft.status in service.workflow_of(work, draft).final:
+    if draft is None or draft.status in references.workflow_of(work, draft).final:
         return None
     before = _show(work, draft)
-    goal = body.get("status") if body.get("status") not in (None, *ENDED) else None
     draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
-    wanted = _follow(given, body) | {"status": goal or _first_open(work, draft)}
+    wanted = _follow(given, body) | {"status": body.get("status") or _first_open(work, draft)}
     service.change(work, draft, wanted, comment=body.get("comment"), earlier={"occurrences": before["occurrences"]})
     return _applied(work, draft, "update", before)
 
 
 def _first_open(work: Work, draft: Draft) -> str:
     """Where a reopened ticket goes: `open`, else the first open status that the workflow leads to."""
-    workflow = service.workflow_of(work, draft)
+    workflow = references.workflow_of(work, draft)
     return "open" if workflow.path(draft.status, "open") else "in_progress"
 
 

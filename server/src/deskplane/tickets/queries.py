@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
+    func,
     literal_column,
     or_,
     select,
@@ -24,13 +26,14 @@ from sqlalchemy import (
 
 from deskplane.customers.models import Customer
 from deskplane.desks.models import Department, Label, TicketType
+from deskplane.desks.settings import setting
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.markup import to_html
 from deskplane.kernel.pagination import Order
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
-from deskplane.service_levels.clock import RUNNING, Deadline, worst
+from deskplane.service_levels.clock import RUNNING, STOPPED, Deadline, worst
 from deskplane.service_levels.models import SlaPolicy
 from deskplane.tickets.models import Ticket, ticket_labels, ticket_tags
 
@@ -107,12 +110,19 @@ def number_text(prefix: str, sequence: int) -> str:
     return f"{prefix}-{sequence:06d}"
 
 
+_NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9]{0,9})-([0-9]{1,9})")
+
+
 def parse_number(number: str) -> tuple[str, int] | None:
-    """Prefix and sequence of a number; None for what is none."""
-    prefix, dash, digits = number.rpartition("-")
-    if not dash or not digits.isascii() or not digits.isdigit() or len(digits) > 9:
-        return None
-    return prefix.upper(), int(digits)
+    """Prefix and sequence of a number; None for what is none, which then never reaches the database."""
+    found = _NUMBER.fullmatch(number)
+    return (found[1].upper(), int(found[2])) if found else None
+
+
+def address(work: Work) -> str:
+    """What links to tickets begin with: the desk's own address, else the one that the request came to."""
+    found: str = setting(work, "public_url") or work.public_address
+    return found.rstrip("/")
 
 
 def visible(actor: Actor) -> ColumnElement[bool] | None:
@@ -221,9 +231,9 @@ def words(work: Work, ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[in
 
 def answers(work: Work, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Rows of `SELECT` as they are answered."""
-    now, address = work.clock.now(), work.public_address
+    now, begins_with = work.clock.now(), address(work)
     tags, labels = words(work, [row[_ID] for row in rows])
-    return [answer(row, now, address, tags.get(row[_ID], []), labels.get(row[_ID], [])) for row in rows]
+    return [answer(row, now, begins_with, tags.get(row[_ID], []), labels.get(row[_ID], [])) for row in rows]
 
 
 @lru_cache(maxsize=1024)
@@ -289,24 +299,37 @@ def filters(query: Mapping[str, Any], now: datetime) -> list[ColumnElement[bool]
     return found
 
 
+def _some(phase: str, condition: Callable[[str], ColumnElement[bool]] | None = None) -> ColumnElement[bool]:
+    """Some clock is in this phase, and the condition (given the clock's name) holds for it.
+
+    A clock of which nothing was promised has no phase; the comparison must be false for it and not unknown, or else
+    its negation would be unknown too.
+    """
+    found = []
+    for clock in ("response", "resolution"):
+        here = func.coalesce(getattr(T, f"{clock}_phase"), "") == phase
+        found.append(here if condition is None else and_(here, condition(clock)))
+    return or_(*found)
+
+
 def _reached(edge: str, now: datetime) -> ColumnElement[bool]:
     """Some clock runs and is past this edge."""
-    return or_(
-        and_(T.response_phase == RUNNING, getattr(T, f"response_{edge}") <= now),
-        and_(T.resolution_phase == RUNNING, getattr(T, f"resolution_{edge}") <= now),
-    )
+    return _some(RUNNING, lambda clock: getattr(T, f"{clock}_{edge}") <= now)
 
 
 def _sla_state(state: str, now: datetime) -> ColumnElement[bool]:
-    edges = {"warning": "warn_at", "critical": "critical_at", "breached": "due_at"}
-    order = list(edges)
-    some_run = or_(T.response_phase == RUNNING, T.resolution_phase == RUNNING)
-    if state == "ok":
-        return and_(some_run, ~_reached("warn_at", now))
-    here = _reached(edges[state], now)
-    if state == order[-1]:
-        return here
-    return and_(here, ~_reached(edges[order[order.index(state) + 1]], now))
+    """The state that is shown: the worst one of the clocks that run, else the worst of all."""
+    some_run = _some(RUNNING)
+    late = _some(STOPPED, lambda clock: getattr(T, f"{clock}_met_at") > getattr(T, f"{clock}_due_at"))
+    conditions: dict[str, ColumnElement[bool]] = {
+        "none": and_(~some_run, ~_some(STOPPED)),
+        "ok": and_(some_run, ~_reached("warn_at", now)),
+        "warning": and_(_reached("warn_at", now), ~_reached("critical_at", now), ~_reached("due_at", now)),
+        "critical": and_(_reached("critical_at", now), ~_reached("due_at", now)),
+        "breached": or_(_reached("due_at", now), and_(~some_run, late)),
+        "met": and_(~some_run, _some(STOPPED), ~late),
+    }
+    return conditions[state]
 
 
 _SORTS: list[tuple[str, tuple[Any, ...], bool, tuple[str, str]]] = [

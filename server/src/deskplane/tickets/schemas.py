@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError, validates_schema
 
 from deskplane.kernel.compound import AnyJson, SetOf
-from deskplane.kernel.fields import Choice, Described, Flag, Minutes, Moment, Text, Whole
+from deskplane.kernel.fields import Choice, Described, Flag, Minutes, Moment, Text, Whole, refuse
 from deskplane.kernel.pagination import MAX_LIMIT
 from deskplane.kernel.words import PRIORITIES, STATUSES
 
@@ -53,6 +53,14 @@ class TicketCreate(TicketFields):
 
     source = Choice("Where it comes from.", SOURCES, default="api")
 
+    known_by_key = False
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def has_title(self, data: Any, original: Any, **_options: Any) -> None:
+        """Said here, so that it is said together with everything else that is wrong."""
+        if "title" not in original and not (self.known_by_key and original.get("correlation_key")):
+            raise ValidationError({"title": refuse("required", "is required").messages})
+
 
 class TicketPatch(TicketFields):
     """A change."""
@@ -62,6 +70,8 @@ class TicketPatch(TicketFields):
 
 class TicketApply(TicketCreate):
     """What a ticket should be, said by a machine."""
+
+    known_by_key = True
 
     comment = Text(
         "An internal message: written when the ticket is opened or ended by this call, and on each repetition with "
@@ -114,7 +124,9 @@ class TicketList(Schema):
     tag = Text("A tag.", longest=60)
     title = Text("The title, exactly.", longest=TITLE_LENGTH)
     correlation_key = Text("The correlation key.", longest=200)
-    sla_state = Choice("State of the worse of the clocks that still run.", ("ok", "warning", "critical", "breached"))
+    sla_state = Choice(
+        "State of the service level, as it is shown.", ("none", "ok", "warning", "critical", "breached", "met")
+    )
     due_before = Moment("A running resolution clock is due before this instant.")
     updated_since = Moment("Changed at this instant or later.")
 

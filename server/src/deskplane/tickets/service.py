@@ -2,88 +2,35 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from datetime import datetime
+from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from deskplane.customers.models import Customer
-from deskplane.desks.models import Department, Label, TicketType
 from deskplane.desks.queries import departments_of
 from deskplane.desks.settings import setting
-from deskplane.desks.workflows import WORKFLOWS, Workflow
+from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.etag import require_match
-from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
+from deskplane.kernel.problem import (
+    FieldError,
+    Problem,
+    conflict,
+    forbidden,
+    invalid,
+    invalid_field,
+    not_found,
+    pointer,
+)
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
-from deskplane.people.models import User
 from deskplane.people.service import actor_of
 from deskplane.service_levels.service import match, promises
-from deskplane.tickets import queries
+from deskplane.tickets import queries, references
 from deskplane.tickets.announcements import announce, event_of
 from deskplane.tickets.draft import COMPARED, NAMED, PLAIN, Draft, empty, row_values
 from deskplane.tickets.models import Counter, History, Ticket, TicketMessage, ticket_labels, ticket_tags
-
-_MODELS: dict[str, tuple[Any, Any]] = {
-    "type": (TicketType, TicketType.name),
-    "customer": (Customer, Customer.name),
-    "department": (Department, Department.name),
-    "assignee": (User, User.username),
-    "owner": (User, User.username),
-}
-_TITLES = {"type": "ticket type", "assignee": "user", "owner": "user"}
-
-
-class Found(NamedTuple):
-    """What a ticket refers to, as far as it matters to the ticket."""
-
-    id: str
-    name: str
-    number_prefix: str | None = None
-    sla_policy_id: str | None = None
-    enabled: bool = True
-    workflow: str | None = None
-
-
-def _find(work: Work, field: str, *, name: str | None = None, object_id: str | None = None) -> Found | None:
-    """A customer, department, type or user by name or id; kept as long as the configuration stands."""
-    model, name_column = _MODELS[field]
-
-    def load() -> Found | None:
-        columns = [model.id, name_column.label("name")]
-        columns += [getattr(model, extra) for extra in Found._fields[2:] if hasattr(model, extra)]
-        statement = select(*columns).where(model.id == object_id if object_id else name_column == name)
-        if model is User:
-            statement = statement.where(User.deleted_at.is_(None))
-        row = work.session.execute(statement).first()
-        return Found(**row._mapping) if row is not None else None
-
-    return work.keep((model.__tablename__, name, object_id), load)
-
-
-def _labels(work: Work) -> dict[str, str]:
-    return work.keep("labels", lambda: dict(work.session.execute(select(Label.name, Label.id)).all()))
-
-
-def _unknown(work: Work, field: str, name: str) -> FieldError:
-    title = _TITLES.get(field, field)
-    known: list[str] = []
-    if field in ("type", "labels"):
-        column = TicketType.name if field == "type" else Label.name
-        known = sorted(work.session.execute(select(column)).scalars())
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return FieldError(pointer(field), "unknown_reference", f"there is no {title} named {name!r}{hint}", known or None)
-
-
-def workflow_of(work: Work, draft: Draft) -> Workflow:
-    """The workflow of a ticket's department, else the global one."""
-    department_id = draft.columns["department_id"]
-    department = _find(work, "department", object_id=department_id) if department_id else None
-    name = department.workflow if department else None
-    return WORKFLOWS[name or setting(work, "workflow.default")]
 
 
 def _set_references(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
@@ -91,18 +38,14 @@ def _set_references(work: Work, draft: Draft, given: Mapping[str, Any], errors: 
         if field not in given:
             continue
         name = given[field]
-        found = _find(work, field, name=name) if name is not None else None
-        if name is not None and (found is None or (field == "customer" and not _works_for(work, found.id))):
-            errors.append(_unknown(work, field, name))
+        found = references.find(work, field, name=name) if name is not None else None
+        if name is not None and (found is None or (field == "customer" and not references.works_for(work, found.id))):
+            errors.append(references.unknown(work, field, name))
             continue
         if field == "department" and found is not None and not found.enabled and draft.columns["id"] is None:
             errors.append(FieldError(pointer(field), "disabled", f"the department {name} takes no new tickets"))
         draft.columns[f"{field}_id"] = found.id if found else None
         draft.names[field] = found.name if found else None
-
-
-def _works_for(work: Work, customer_id: str) -> bool:
-    return work.actor.may("tickets:view_all") or customer_id in work.actor.member_of
 
 
 def _check_people(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
@@ -131,8 +74,8 @@ def _set_fields(work: Work, draft: Draft, given: Mapping[str, Any], errors: list
     if "tags" in given:
         draft.tags = list(given["tags"] or [])
     if "labels" in given:
-        known = _labels(work)
-        errors += [_unknown(work, "labels", name) for name in given["labels"] or [] if name not in known]
+        known = references.label_ids(work)
+        errors += [references.unknown(work, "labels", name) for name in given["labels"] or [] if name not in known]
         draft.labels = list(given["labels"] or [])
     _set_references(work, draft, given, errors)
 
@@ -142,13 +85,14 @@ def _check_reminder(draft: Draft, given: Mapping[str, Any], errors: list[FieldEr
         errors.append(FieldError(pointer("remind_at"), "not_allowed", "only a waiting ticket has a reminder"))
 
 
-def take_steps(work: Work, draft: Draft, goal: str) -> None:
-    """Takes the shortest allowed way to a status. Raises 422 that lists what is allowed."""
+def take_steps(work: Work, draft: Draft, goal: str, *, one_step: bool = False) -> None:
+    """Takes the shortest allowed way to a status; a person takes one step at a time. Raises 422 that lists what is
+    allowed."""
     if goal == draft.status:
         return
-    workflow = workflow_of(work, draft)
+    workflow = references.workflow_of(work, draft)
     path = workflow.path(draft.status, goal)
-    if path is None:
+    if path is None or (one_step and len(path) > 1):
         allowed = list(workflow.transitions.get(draft.status, ()))
         detail = f"the workflow {workflow.name} does not lead from {draft.status} to {goal}"
         raise invalid_field("status", "not_allowed", detail, allowed)
@@ -156,10 +100,30 @@ def take_steps(work: Work, draft: Draft, goal: str) -> None:
         draft.step(status, work.clock.now())
 
 
+def _check_key_is_free(work: Work, draft: Draft) -> None:
+    """There is one open ticket with a correlation key for a customer. Raises 409 that names it, if the caller may see
+    it. Two at once meet at a unique index; the second is run anew and ends here."""
+    key, customer_id = draft.columns["correlation_key"], draft.columns["customer_id"]
+    if key is None or draft.status in ENDED:
+        return
+    other = select(Ticket.prefix, Ticket.sequence).where(
+        Ticket.correlation_key == key,
+        Ticket.status.not_in(ENDED),
+        Ticket.customer_id.is_(None) if customer_id is None else Ticket.customer_id == customer_id,
+        Ticket.id != (draft.columns["id"] or 0),
+    )
+    if work.session.execute(other).first() is None:
+        return
+    condition = queries.visible(work.actor)
+    seen = work.session.execute(other if condition is None else other.where(condition)).first()
+    name = queries.number_text(*seen) if seen is not None else "another ticket"
+    raise conflict("correlation_key_taken", f"{name} is open and has the correlation key {key!r} already")
+
+
 def put_under_promise(work: Work, draft: Draft) -> None:
     """Matches the service level policy by declared priority and customer."""
     customer_id = draft.columns["customer_id"]
-    customer = _find(work, "customer", object_id=customer_id) if customer_id else None
+    customer = references.find(work, "customer", object_id=customer_id) if customer_id else None
     named = customer.sla_policy_id if customer else None
     draft.promise(match(promises(work), priority=draft.priority, customer_id=customer_id, named=named))
 
@@ -209,6 +173,7 @@ def open_ticket(work: Work, given: Mapping[str, Any]) -> Draft:
     _check_reminder(draft, given, errors)
     if errors:
         raise invalid(errors)
+    _check_key_is_free(work, draft)
     _store_new(work, draft)
     return draft
 
@@ -216,9 +181,9 @@ def open_ticket(work: Work, given: Mapping[str, Any]) -> Draft:
 def _set_default_department(work: Work, draft: Draft) -> None:
     name = setting(work, "department.default")
     default = work.actor.default_department
-    found = _find(work, "department", object_id=default) if default else None
+    found = references.find(work, "department", object_id=default) if default else None
     if found is None and name is not None:
-        found = _find(work, "department", name=name)
+        found = references.find(work, "department", name=name)
     if found is not None and found.enabled:
         draft.columns["department_id"] = found.id
         draft.names["department"] = found.name
@@ -231,7 +196,7 @@ _INSERT_HISTORY = insert(cast(Table, History.__table__))
 
 def _store_new(work: Work, draft: Draft) -> None:
     customer_id = draft.columns["customer_id"]
-    customer = _find(work, "customer", object_id=customer_id) if customer_id else None
+    customer = references.find(work, "customer", object_id=customer_id) if customer_id else None
     prefix = (customer.number_prefix if customer else None) or setting(work, "numbering.prefix")
     draft.columns["prefix"] = prefix
     draft.columns["sequence"] = next_number(work, prefix)
@@ -250,7 +215,7 @@ def _store_words(work: Work, draft: Draft, tags: set[str], labels: set[str]) -> 
         session.execute(delete(ticket_tags).where(ticket_tags.c.ticket_id == ticket_id, ticket_tags.c.tag.in_(gone)))
     if new:
         session.execute(insert(ticket_tags), [{"ticket_id": ticket_id, "tag": tag} for tag in sorted(new)])
-    known = _labels(work) if labels != set(draft.labels) else {}
+    known = references.label_ids(work) if labels != set(draft.labels) else {}
     gone, new = labels - set(draft.labels), set(draft.labels) - labels
     if gone:
         ids = [known[name] for name in gone if name in known]
@@ -263,7 +228,12 @@ def _store_words(work: Work, draft: Draft, tags: set[str], labels: set[str]) -> 
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in values.items()}
+    return {name: _as_text(value) for name, value in values.items()}
+
+
+def _as_text(value: Any) -> Any:
+    """A value as JSON holds it: instants as everywhere in the API."""
+    return rfc3339(value) if isinstance(value, datetime) else value
 
 
 def record(work: Work, draft: Draft, entries: list[tuple[str, Any, Any]], cause: str | None = None) -> None:
@@ -279,8 +249,8 @@ def record(work: Work, draft: Draft, entries: list[tuple[str, Any, Any]], cause:
             "author": work.actor.username,
             "cause": cause or (f"key {key}" if key else "command line"),
             "field": field,
-            "old": old.isoformat() if hasattr(old, "isoformat") else old,
-            "new": new.isoformat() if hasattr(new, "isoformat") else new,
+            "old": _as_text(old),
+            "new": _as_text(new),
         }
         for field, old, new in entries
     ]
@@ -300,11 +270,25 @@ _ID_COLUMNS = [
 ]
 
 
+_AT_ONCE = 1000
+
+
 def load(work: Work, *conditions: Any) -> list[Draft]:
     """Tickets for a change, locked until the transaction ends, in the order of their ids."""
+    if work.is_sqlite:
+        return _loaded(work, *conditions)
+    # Locked first, and read by a statement that begins afterwards: one that waited for a lock reads the ticket anew,
+    # but what it joined as it was before, and finds no assignee where there is another one now.
+    ids = work.session.execute(select(Ticket.id).where(*conditions).order_by(Ticket.id).with_for_update()).scalars()
+    found: list[Draft] = []
+    whole = ids.all()
+    for start in range(0, len(whole), _AT_ONCE):
+        found += _loaded(work, Ticket.id.in_(whole[start : start + _AT_ONCE]))
+    return found
+
+
+def _loaded(work: Work, *conditions: Any) -> list[Draft]:
     statement = queries.SELECT.add_columns(*_ID_COLUMNS).where(*conditions).order_by(Ticket.id)
-    if not work.is_sqlite:
-        statement = statement.with_for_update(of=queries.TICKETS)
     rows = work.session.execute(statement).all()
     tags, labels = queries.words(work, [row.t_id for row in rows])
     found = []
@@ -353,22 +337,23 @@ def change(
     comment: str | None = None,
     if_match: str | None = None,
     earlier: Mapping[str, Any] | None = None,
+    one_step: bool = False,
 ) -> set[str]:
     """Changes a ticket that is in hand, and answers which fields changed; none: nothing is written.
 
-    `earlier` are values that the caller changed on the draft already, as they were. Raises 403, 412, and 422 with
-    every bad field.
+    `earlier` are values that the caller changed on the draft already, as they were; `one_step` says that a person
+    asks, whose change of status is one that the workflow has. Raises 403, 409, 412, and 422 with every bad field.
     """
     require_match(if_match, draft.columns["version"])
     before = draft.snapshot() | dict(earlier or {})
-    final = draft.status in workflow_of(work, draft).final
+    final = draft.status in references.workflow_of(work, draft).final
     errors: list[FieldError] = []
     _set_fields(work, draft, given, errors)
     _check_people(work, draft, given, errors)
     if errors:
         raise invalid(errors)
-    if given.get("status") is not None:
-        take_steps(work, draft, given["status"])
+    if "status" in given:
+        take_steps(work, draft, given["status"] or "open", one_step=one_step)
     _check_reminder(draft, given, errors)
     if errors:
         raise invalid(errors)
@@ -378,6 +363,8 @@ def change(
     may_change(work, draft, before, changed)
     if comment is not None:
         work.actor.need("tickets:comment")
+    if {"correlation_key", "customer", "status"} & changed:
+        _check_key_is_free(work, draft)
     save(work, draft, before, changed, comment=comment)
     return changed
 

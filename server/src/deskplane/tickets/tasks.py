@@ -52,6 +52,7 @@ def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
     """Matches one chunk of open tickets anew; answers where to go on, or None at the end."""
     drafts = service.load(
         work,
+        Ticket.status.not_in(ENDED),
         Ticket.id.in_(
             select(Ticket.id)
             .where(Ticket.id > payload["after"], Ticket.status.not_in(ENDED))
@@ -134,7 +135,11 @@ def policy_deleted(work: Work, policy_id: str) -> None:
         before = draft.snapshot()
         draft.columns["sla_policy_id"] = None
         draft.names["policy"] = None
-        work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(sla_policy_id=None))
+        work.session.execute(
+            update(Ticket)
+            .where(Ticket.id == draft.columns["id"])
+            .values(sla_policy_id=None, version=Ticket.version + 1)
+        )
         service.record(work, draft, [("sla_policy", before["sla_policy"], None)], cause=AUTOMATION)
 
 
