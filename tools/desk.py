@@ -77,6 +77,8 @@ class Desk:
 
     def variables(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DESKPLANE_")}
+        # Compiling the server anew at each of its starts would cost more than starting it.
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
         return {**kept, "DESKPLANE_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
 
     def prepare(self) -> None:
