@@ -31,6 +31,8 @@ class Application(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": 30,
             "keepalive": 75,
             "backlog": 512,
+            # room for a filter of the longest name, percent-encoded
+            "limit_request_line": 8190,
             "control_socket_disable": True,
             "loglevel": settings.log_level,
             "child_exit": _forget,

@@ -8,10 +8,10 @@ from typing import Any
 from marshmallow import Schema
 
 from deskplane.configuration import store
-from deskplane.configuration.service import Document, Outcome, Reconciliation
+from deskplane.configuration.service import Document, Outcome, Reconciliation, lock_configuration
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import object_schema
-from deskplane.kernel.etag import etag, require_match
+from deskplane.kernel.etag import etag, not_modified, require_match
 from deskplane.kernel.fields import Choice, Described, Flag, Text, Whole
 from deskplane.kernel.kind import Kind, Registry
 from deskplane.kernel.operation import Call, Operation, Reply
@@ -142,13 +142,15 @@ class KindOperations:
     def get(self, call: Call) -> Reply:
         """GET /<kind>/{id}"""
         stored = self._stored(call)
-        tag = etag(stored.version)
-        if call.if_none_match == tag:
+        found = store.document(self.kind, stored)
+        tag = etag(stored.version, found)
+        if not_modified(call.if_none_match, tag):
             return Reply(None, 304, {"ETag": tag})
-        return Reply(store.document(self.kind, stored), 200, {"ETag": tag})
+        return Reply(found, 200, {"ETag": tag})
 
     def patch(self, call: Call) -> Reply:
         """PATCH /<kind>/{id}"""
+        lock_configuration(call)
         stored = self._stored(call)
         require_match(call.if_match, stored.version)
         given = {name: value for name, value in call.body.items() if name in self.kind.written}
@@ -158,10 +160,12 @@ class KindOperations:
         work.apply_to(stored, Document({**keys, **given}, prepared=call.prepared or {}))
         found = store.load_by_id(call, self.kind, stored.id)
         assert found is not None
-        return Reply(store.document(self.kind, found), 200, {"ETag": etag(found.version)})
+        shown = store.document(self.kind, found)
+        return Reply(shown, 200, {"ETag": etag(found.version, shown)})
 
     def delete(self, call: Call) -> Reply:
         """DELETE /<kind>/{id}"""
+        lock_configuration(call)
         stored = self._stored(call)
         require_match(call.if_match, stored.version)
         keys = {name: stored.state[name] for name in self.kind.key}
@@ -233,7 +237,8 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         body=views.apply_schema,
         partial=True,
         write=True,
-        idempotency=True,
+        # an answer that shows a new key once is not kept for a second time; a key's secret may come from the caller
+        idempotency=kind.beside is None,
         prepare=prepare,
         answers={200: ("What changed, or would.", outcome), 201: ("It was made.", outcome)},
         description="Changes only the fields that are given; answers `none` and writes nothing where nothing differs.",

@@ -90,17 +90,17 @@ def changes(kind: Kind, before: State | None, after: State) -> list[Change]:
     for name, part in kind.written.items():
         old = before.get(name) if before is not None else None
         new = after.get(name)
-        if before is None and name not in kind.key and new == part.initial():
+        if before is None and name not in kind.key and not differs(new, part.initial()):
             continue
         if isinstance(part, Group):
             for inner, inner_part in part.parts.items():
                 inner_old = (old or {}).get(inner)
                 inner_new = (new or {}).get(inner)
-                if before is None and inner_new == inner_part.initial():
+                if before is None and not differs(inner_new, inner_part.initial()):
                     continue
-                if inner_old != inner_new:
+                if differs(inner_old, inner_new):
                     found.append(_change(f"{name}.{inner}", inner_part, inner_old, inner_new))
-        elif old != new:
+        elif differs(old, new):
             found.append(_change(name, part, old, new))
     return found
 
@@ -116,4 +116,13 @@ def _change(name: str, part: Described, old: Any, new: Any) -> Change:
 
 def fields_changed(before: State, after: State) -> State:
     """The fields that differ, with their new values."""
-    return {name: value for name, value in after.items() if before.get(name) != value}
+    return {name: value for name, value in after.items() if differs(before.get(name), value)}
+
+
+def differs(old: Any, new: Any) -> bool:
+    """Whether two values are two. To Python true is 1, in JSON it is not."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() != new.keys() or any(differs(old[name], value) for name, value in new.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) != len(new) or any(map(differs, old, new))
+    return isinstance(old, bool) is not isinstance(new, bool) or bool(old != new)

@@ -86,7 +86,7 @@ class Reconciliation:
     def _subject(self, there: Mapping[Key, Stored], key: Key, old_key: Key | None) -> Stored | None:
         """The object that a document speaks of: the one of its name, else the one that it renames."""
         stored = there.get(key)
-        if old_key is None or old_key == key:
+        if old_key is None or old_key == key or self.kind.fixed:
             return stored
         old = there.get(old_key)
         if old is None or old.deleted:
@@ -96,6 +96,8 @@ class Reconciliation:
                 "rename_conflict",
                 f"{self.kind.label(stored.state)} exists already, and so does {old_key[-1]}; delete one of them first",
             )
+        if stored is not None:
+            raise self._taken(stored)
         return old
 
     def rename(self, stored: Stored, given: State) -> None:
@@ -106,7 +108,15 @@ class Reconciliation:
         lock_configuration(self.work)
         other = store.load_by_keys(self.work, self.kind, [key]).get(key)
         if other is not None and other.id != stored.id:
-            raise conflict("name_taken", f"{self.kind.label(other.state)} exists already")
+            raise self._taken(other)
+
+    def _taken(self, other: Stored) -> Problem:
+        label = self.kind.label(other.state)
+        if other.deleted:
+            return conflict(
+                "name_taken", f"{label} was deleted and keeps its name; bring it back, or take another name"
+            )
+        return conflict("name_taken", f"{label} exists already")
 
     def apply_to(self, stored: Stored | None, document: Document) -> Outcome:
         """One document against the object that it speaks of."""
@@ -123,7 +133,7 @@ class Reconciliation:
             if alive is None:
                 raise self._unknown(document.given)
             if document.absent:
-                given = {name: None for name in self.kind.written if name not in self.kind.key} | given
+                given = {name: given[name] if name in self.kind.key else None for name in self.kind.written}
         before = alive.state if alive else None
         base = stored.state if stored else None  # what was deleted softly comes back with what was known
         after = differences.merged(self.kind, base, given, document.prepared, self.work.vault, errors)
@@ -153,7 +163,8 @@ class Reconciliation:
         else:
             outcome.id, outcome.version = stored.id, stored.version
             changed = differences.fields_changed(stored.state, self._writable(after))
-            if changed or stored.deleted:
+            # what is not resolved yet cannot be written, even in a dry run, and is a change all the same
+            if changed or stored.deleted or (outcome.unresolved and outcome.changes):
                 self.work.change_configuration()
                 outcome.action = "create" if stored.deleted else "update"
                 store.update_object(self.work, self.kind, stored, changed, self._id)

@@ -12,6 +12,8 @@ from deskplane.kernel.fields import CONTROL_LINE, SECRET_SHOWN, Coded, Described
 from deskplane.kernel.problem import FieldError, pointer
 
 MAX_TEXT = 65_536
+EXACT = 2**53
+"""Up to here every whole number has a double of its own (RFC 8259, 6)."""
 
 
 class ListOf(Described):
@@ -168,10 +170,13 @@ class AnyJson(Described):
 
 
 def _storable(value: Any) -> None:
-    """PostgreSQL's jsonb holds no NUL."""
+    """PostgreSQL's jsonb holds no NUL, and gives a large 1e300 back as an integer of as many digits."""
     if isinstance(value, str):
         if "\x00" in value or len(value) > MAX_TEXT:
             raise refuse("control_character", f"must not hold NUL, nor text longer than {MAX_TEXT} characters")
+    elif isinstance(value, float):
+        if abs(value) >= EXACT:
+            raise refuse("out_of_range", f"must not hold a number with a fraction or exponent beyond {EXACT}")
     elif isinstance(value, Mapping):
         for name, item in value.items():
             _storable(name)

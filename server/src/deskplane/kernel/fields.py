@@ -123,7 +123,7 @@ class Described(fields.Field[Any]):
             found = _nullable(found)
         if self.read_only:
             found["readOnly"] = True
-        if self.secret:
+        if self.secret and not answer:  # an answer shows that there is one
             found["writeOnly"] = True
         return found
 
@@ -141,6 +141,7 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = re.compile("[\u00ad\u180e\u200b\u2060\ufeff]")
 CONTROL_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BLOCK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -217,6 +218,12 @@ class Name(Text):
         common.setdefault("longest", 120)
         super().__init__(description, shortest=1, required=True, **common)
 
+    def canonical(self, text: str) -> Any:
+        # two names that differ in these only would look the same
+        if _INVISIBLE.search(text):
+            raise refuse("control_character", "must not hold characters that cannot be seen")
+        return text
+
 
 class Email(Text):
     """A mail address (RFC 5321 within what every server takes); the domain in lower case."""
@@ -258,7 +265,9 @@ class Url(Text):
             raise refuse("bad_format", "must be an address such as https://example.org/path")
         if parts.username is not None or parts.password is not None:
             raise refuse("credentials", "must not hold a user name or password; use a header for them")
-        return text
+        # scheme and host mean the same in any case (RFC 3986, 6.2.2.1)
+        authority = len(parts.scheme) + len("://") + len(parts.netloc)
+        return text[:authority].lower() + text[authority:]
 
 
 class Color(Text):
@@ -336,7 +345,7 @@ class Whole(Described):
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
-_DURATION = re.compile(r"(?:(\d{1,6})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?(?:(\d{1,9})m)?")
+_DURATION = re.compile(r"(?:([0-9]{1,6})w)?(?:([0-9]{1,6})d)?(?:([0-9]{1,7})h)?(?:([0-9]{1,9})m)?")
 
 
 def duration_minutes(text: str) -> int | None:
@@ -370,7 +379,7 @@ class Minutes(Whole):
         found = super()._json_schema(answer)
         if not answer:
             found["type"] = ["integer", "string"]
-            found["pattern"] = r"^(?=.)(\d{1,6}w ?)?(\d{1,6}d ?)?(\d{1,7}h ?)?(\d{1,9}m)?$"
+            found["pattern"] = r"^(?=.)([0-9]{1,6}w ?)?([0-9]{1,6}d ?)?([0-9]{1,7}h ?)?([0-9]{1,9}m)?$"
         return found
 
 
@@ -392,7 +401,7 @@ class Moment(Described):
     """An instant with an offset (RFC 3339)."""
 
     json_format = "datetime"
-    _form = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)")
+    _form = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, str) or not self._form.fullmatch(value):

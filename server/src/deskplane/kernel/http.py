@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,7 +35,7 @@ from deskplane.kernel.logging import logger
 from deskplane.kernel.metrics import ANSWERS, REQUESTS
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.permissions import PERMISSIONS
-from deskplane.kernel.problem import Problem, forbidden, invalid, invalid_field
+from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
 from deskplane.kernel.revision import Kept
 
 PROBLEM_JSON = "application/problem+json"
@@ -91,17 +91,24 @@ def _read_body(operation: Operation, schema: Schema | None, raw: bytes) -> dict[
     if charset not in {"utf-8", "utf8"}:
         raise Problem(415, "not_utf8", "send the body as UTF-8")
     found = jsonbody.parse(raw)
+    errors = [
+        FieldError(pointer(name), "required", "is required")
+        for name in getattr(schema, "always", ())
+        if name not in found
+    ]
     try:
         loaded: dict[str, Any] = schema.load(found, partial=operation.partial or None)
     except ValidationError as error:
-        raise invalid(field_errors(error.messages, schema)) from None
+        errors += field_errors(error.messages, schema)
+    if errors:
+        raise invalid(errors)
     return loaded
 
 
 def _from_text(part: Described, text: str) -> Any:
     if part.json_type == "bool" and text.lower() in {"true", "false"}:
         return text.lower() == "true"
-    if part.json_type == "int" and re.fullmatch(r"-?\d{1,18}", text):
+    if part.json_type == "int" and re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)
     return text
 
@@ -174,13 +181,17 @@ class Endpoint:
         except Problem as problem:
             query = problem
         dry_run = isinstance(query, dict) and bool(query.get("dry_run"))
-        repeat = request.headers.get("Idempotency-Key") if operation.idempotency and not dry_run else None
+        repeat = request.headers.get("Idempotency-Key") if operation.idempotency else None
 
         def call_for(session: Session) -> Call:
             actor, revision = self._caller(session, key, dry_run)
             for part in (query, body):
                 if isinstance(part, Problem):
                     raise part
+            if repeat is not None:
+                idempotency.checked(repeat)
+            if any("\x00" in part for part in path.values()):
+                raise not_found()  # PostgreSQL has no text that could hold it
             return Call(
                 session=session,
                 actor=actor,
@@ -207,9 +218,9 @@ class Endpoint:
         def work(session: Session) -> tuple[Reply, bytes]:
             call = call_for(session)
             call.prepared = prepared
-            if repeat is None:
+            if repeat is None or dry_run:
                 return _encoded(operation.view(call))
-            return self._once(call, idempotency.checked(repeat), raw)
+            return self._once(call, repeat, raw)
 
         reply, payload = server.database.run(work, write=operation.write, keep=not dry_run)
         response = Response(payload, status=reply.status, content_type=reply.content_type)
@@ -220,7 +231,8 @@ class Endpoint:
         """Runs the view, unless the same caller sent the same request with the same key before."""
         now = call.clock.now()
         caller = call.actor.user_id or ""
-        print_ = idempotency.fingerprint(request.method, request.full_path, raw)
+        # keyed, since a body may hold a password, which a plain hash would let someone guess at his leisure
+        print_ = call.vault.signature(idempotency.fingerprint(request.method, request.full_path, raw).encode())
         stored = idempotency.find(call.session, caller, key, print_, now)
         if stored is not None:
             headers = {"Idempotent-Replayed": "true"} | ({"Location": stored.location} if stored.location else {})
@@ -265,14 +277,25 @@ def problem_response(problem: Problem) -> Response:
     return response
 
 
-def _of_http_exception(error: HTTPException) -> Problem:
+def _allowed(operations: Iterable[Operation], path: str) -> str:
+    """The methods of an address, as the document has them: `/labels/apply` is no label."""
+    path = path.rstrip("/") or "/"
+    exact = {operation.method for operation in operations if operation.path == path}
+    found = exact or {
+        operation.method
+        for operation in operations
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(operation.path)), path)
+    }
+    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
+
+
+def _of_http_exception(error: HTTPException, operations: Iterable[Operation]) -> Problem:
     code = error.code or 500
     if isinstance(error, RequestEntityTooLarge):
         return Problem(413, "too_large", "the request's body is larger than this server takes")
     headers = {}
     if code == 405:
-        allowed = getattr(error, "valid_methods", None) or []
-        headers["Allow"] = ", ".join(sorted(allowed))
+        headers["Allow"] = _allowed(operations, request.path)
     details = {404: "there is nothing at this address", 405: "this address does not know that method"}
     return Problem(
         code,
@@ -327,7 +350,7 @@ def mount(app: Flask, server: Server, *, max_body_bytes: int) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        return problem_response(_of_http_exception(error))
+        return problem_response(_of_http_exception(error, server.operations))
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:

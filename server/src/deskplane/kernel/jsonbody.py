@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isinf
 from typing import Any, NoReturn
 
 import orjson
@@ -10,7 +11,7 @@ import orjson
 from deskplane.kernel.problem import Problem
 
 MAX_DEPTH = 64
-MAX_INTEGER_DIGITS = 19
+MAX_INTEGER_DIGITS = 20
 
 
 def bad_json(detail: str) -> Problem:
@@ -34,12 +35,20 @@ def _constant(name: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
-        raise bad_json("an integer has more digits than 64 bits hold")
-    return int(digits)
+    # a longer text is not even read: that takes quadratic time
+    if len(digits) <= MAX_INTEGER_DIGITS and -(2**63) <= (found := int(digits)) < 2**64:
+        return found
+    raise bad_json("an integer is larger than 64 bits hold")
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer)
+def _float(digits: str) -> float:
+    found = float(digits)
+    if isinf(found):
+        raise bad_json("a number is larger than 64 bits hold")
+    return found
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
 def _depth(raw: bytes) -> int:

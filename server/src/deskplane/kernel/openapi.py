@@ -51,11 +51,11 @@ def _statuses(operation: Operation) -> dict[int, str]:
             400: "The body cannot be read.",
             413: "The body is too large.",
             415: "The body is not JSON in UTF-8.",
-            422: "Fields are invalid; all of them are named.",
             409: "It conflicts with something else.",
         }
     if operation.query:
-        found |= {400: "A cursor or a body cannot be read.", 422: "Fields are invalid; all of them are named."}
+        found[400] = "A cursor or a body cannot be read."
+    found[422] = "Parameters or fields are invalid; all of them are named."
     if operation.write:
         found |= {409: "It conflicts with something else.", 507: "The disk is full."}
     if operation.etag and operation.write:
@@ -143,6 +143,8 @@ def document(operations: Iterable[Operation], *, public_address: str = "") -> di
                 entry["responses"][str(status)]["content"] = {kind: {"schema": answer}}
         for status, text in sorted(_statuses(operation).items()):
             entry["responses"].setdefault(str(status), _problem(text))
+        if operation.query:
+            entry["responses"]["414"] = {"description": "The address is too long; the HTTP server itself says so."}
         paths.setdefault(operation.path, {})[operation.method.lower()] = entry
     return {
         "openapi": "3.1.0",

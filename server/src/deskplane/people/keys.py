@@ -12,13 +12,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.crypto import sha256_hex
 from deskplane.kernel.db import Database
 from deskplane.kernel.ids import new_secret, new_short_id
 from deskplane.kernel.kind import Beside
-from deskplane.kernel.problem import FieldError, invalid, pointer
+from deskplane.kernel.logging import logger
+from deskplane.kernel.problem import FieldError, Problem, invalid, pointer
 from deskplane.kernel.work import Work
 from deskplane.people.models import ApiKey
 
@@ -53,12 +55,13 @@ def address_allowed(allowed: Sequence[str], address: str | None) -> bool:
 
 @dataclass(frozen=True)
 class KeyChange:
-    """What applying one key's declaration changed. `key` is the whole new key, to be shown once."""
+    """What applying one key's declaration changed; without `field` nothing. `key` is the whole key, to be answered:
+    a new one once, and one whose secret the caller supplied each time, so that he learns its id."""
 
     name: str
-    field: str
-    before: Any
-    after: Any
+    field: str | None
+    before: Any = None
+    after: Any = None
     key: str | None = None
 
 
@@ -104,6 +107,8 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
         values, key = _differences(row, wanted)
         if values:
             work.session.execute(update(ApiKey).where(ApiKey.id == row.id).values(**values))
+        if key is not None and "secret_hash" not in values and not work.dry_run:
+            changes.append(KeyChange(name, None, key=key))
         for field, value in values.items():
             if field == "secret_hash":
                 changes.append(
@@ -125,10 +130,10 @@ def _differences(row: ApiKey, wanted: Mapping[str, Any]) -> tuple[dict[str, Any]
     secret = wanted.get("secret")
     if wanted.get("regenerate") and not secret:
         secret = new_secret()
+    if secret:
         key = f"{PREFIX}_{row.id}_{secret}"
-    if secret and not matches(secret, row.secret_hash):
-        values["secret_hash"] = sha256_hex(secret)
-        key = f"{PREFIX}_{row.id}_{secret}"
+        if not matches(secret, row.secret_hash):
+            values["secret_hash"] = sha256_hex(secret)
     return values, key
 
 
@@ -142,7 +147,9 @@ def beside(work: Work, user_id: str, options: Mapping[str, Any]) -> Beside:
             raise invalid([FieldError(pointer("api_keys", index, "scopes"), "beyond_yours", detail)])
     found = apply(work, user_id, declared)
     return Beside(
-        changes=[{"field": change.field, "before": change.before, "after": change.after} for change in found],
+        changes=[
+            {"field": change.field, "before": change.before, "after": change.after} for change in found if change.field
+        ],
         answer={"api_keys": [{"name": change.name, "key": change.key} for change in found if change.key]}
         if declared
         else {},
@@ -170,7 +177,10 @@ class LastUse:
     def _run(self) -> None:
         while True:
             time.sleep(self._seconds)
-            self.flush()
+            try:
+                self.flush()
+            except (Problem, SQLAlchemyError) as error:
+                logger.warning("last use of keys not written", error=str(error).splitlines()[0])
 
     def flush(self) -> None:
         """Writes what was noted. What a crash loses here is a minute of a date that nobody relies on."""

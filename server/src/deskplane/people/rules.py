@@ -55,24 +55,27 @@ def check_role(found: Check) -> None:
 
 
 def check_user(found: Check) -> None:
-    """No one gives a role that goes beyond his own rights, nor takes the last administrator's away."""
-    session = found.work.session
+    """No one gives a role that goes beyond his own rights, nor changes someone whose rights do: with a new password
+    or key he would have them. And the last administrator stays one."""
     before_roles = set(found.before["roles"]) if found.before else set()
-    new_roles = set(found.after["roles"]) - before_roles
-    if new_roles:
-        rows = session.execute(select(Role.name, Role.permissions).where(Role.name.in_(new_roles)))
-        for name, permissions in rows:
-            beyond = set(permissions) - found.work.actor.permissions
-            if beyond:
-                found.refuse("roles", "beyond_yours", f"the role {name} goes beyond your own rights")
-    if found.before is None or found.before.get("deleted"):
+    for name in roles_beyond(found.work, set(found.after["roles"]) - before_roles):
+        found.refuse("roles", "beyond_yours", f"the role {name} goes beyond your own rights")
+    if found.before is None:
         return
+    for name in roles_beyond(found.work, before_roles):
+        found.refuse("username", "beyond_yours", f"this user has the role {name}, which goes beyond your own rights")
     was_admin = ADMIN in before_roles and found.before["enabled"]
     is_admin = ADMIN in found.after["roles"] and found.after["enabled"]
     if was_admin and not is_admin and others_with_admin(found.work, found.before["username"]) == 0:
         found.refuse("roles", "last_administrator", "this is the last administrator; make another one first")
-    if was_admin and not found.work.actor.may("settings:manage"):
-        found.refuse("username", "beyond_yours", "an administrator can be changed by an administrator only")
+
+
+def roles_beyond(work: Work, names: set[str]) -> list[str]:
+    """Those of the roles that hold a permission which the caller has not."""
+    if not names:
+        return []
+    rows = work.session.execute(select(Role.name, Role.permissions).where(Role.name.in_(sorted(names))))
+    return sorted(name for name, permissions in rows if not work.actor.permissions.issuperset(permissions))
 
 
 def others_with_admin(work: Work, username: str) -> int:
@@ -85,6 +88,15 @@ def others_with_admin(work: Work, username: str) -> int:
         .where(Role.name == ADMIN, User.enabled, User.deleted_at.is_(None), User.username != username)
     )
     return int(work.session.execute(statement).scalar_one())
+
+
+def keep_those_beyond(work: Work, user_id: str) -> None:
+    """Refuses the deletion of someone who may do what the caller may not."""
+    rows = work.session.execute(
+        select(Role.name).join(user_roles, user_roles.c.role_id == Role.id).where(user_roles.c.user_id == user_id)
+    )
+    for name in roles_beyond(work, set(rows.scalars())):
+        raise Problem(403, "beyond_yours", f"this user has the role {name}, which goes beyond your own rights")
 
 
 def keep_an_administrator(work: Work, user_id: str) -> None:

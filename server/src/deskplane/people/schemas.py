@@ -29,7 +29,9 @@ class RoleSchema(Schema):
     name = Name("Name of the role; it identifies the role.")
     description = Text("What the role is for.", longest=4000, block=True, default="")
     permissions = SetOf("What users with this role may do.", Choice("A permission.", tuple(PERMISSIONS)))
-    shipped = Flag("Whether the role came with Deskplane; such a role cannot be deleted.", read_only=True)
+    shipped = Flag(
+        "Whether the role came with Deskplane; such a role cannot be deleted.", default=False, read_only=True
+    )
 
 
 ROLE = Kind(
@@ -161,6 +163,16 @@ class UserSchema(Schema):
     last_login_at = Moment("When the user last logged in.", read_only=True)
 
 
+class Network(Text):
+    """An IP address or network, in its shortest spelling (RFC 5952)."""
+
+    def canonical(self, text: str) -> str:
+        try:
+            return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+        except ValueError:
+            raise refuse("bad_format", "must be an IP address or network such as 192.0.2.0/24") from None
+
+
 class ApiKeyOptions(Schema):
     """One API key of a user."""
 
@@ -173,7 +185,7 @@ class ApiKeyOptions(Schema):
     expires_at = Moment("When the key stops working; null for never.")
     allowed_ips = SetOf(
         "Addresses and networks that the key works from; empty for anywhere.",
-        Text("An IP address or network.", longest=50),
+        Network("An IP address or network.", longest=50),
     )
     secret = Text(
         "The key's secret, from a vault of the caller's, so that a lost answer loses nothing; at least 32 "
@@ -199,11 +211,6 @@ class KeyList(ListOf):
             if name in seen:
                 raise refuse("repeated", f"the key {name} stands there twice")
             seen.add(name)
-            for address in item.get("allowed_ips") or []:
-                try:
-                    ipaddress.ip_network(address)
-                except ValueError:
-                    raise refuse("bad_format", f"{address!r} is no IP address or network") from None
         return items
 
 

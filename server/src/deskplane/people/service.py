@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
+from deskplane.kernel.fields import SECRET_SHOWN
 from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.ids import new_id
 from deskplane.kernel.kind import Written
@@ -138,16 +139,17 @@ def actor_of(
 def prepare_password(work: Work, given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The hash that an apply of a user is to store, worked out before the write lock is taken.
 
-    Empty where the stored password stays: none was given, or the account has one and `update_password` does not say
-    `always`, or it is the same one.
+    Empty where the stored password stays: none was given, or what is shown in its place, or the account has one and
+    `update_password` does not say `always`, or it is the same one. An account that is renamed is one that is there.
     """
-    if "password" not in given:
+    password = given.get("password")
+    if "password" not in given or password == SECRET_SHOWN:
         return {}
-    row = work.session.execute(
-        select(User.password, User.deleted_at).where(User.username == given.get("username"))
-    ).first()
-    password = given["password"]
-    if row is not None and row.password is not None and row.deleted_at is None:
+    statement = select(User.password, User.deleted_at)
+    names = [given.get("username"), options.get("renamed_from")]
+    rows = [work.session.execute(statement.where(User.username == name)).first() for name in names if name]
+    row = next((found for found in rows if found is not None and found.deleted_at is None), None)
+    if row is not None and row.password is not None:
         if options.get("update_password") != "always":
             return {}
         if password is not None and password_matches(password, row.password):
@@ -159,10 +161,10 @@ def note_password(written: Written) -> None:
     """Keeps when a password was set."""
     before = (written.before or {}).get("password")
     if written.after is not None and written.after.get("password") != before:
-        written.work.session.execute(
-            update(User).where(User.id == written.id).values(password_changed_at=written.work.clock.now())
-        )
-        written.after["password_changed_at"] = written.work.clock.now()
+        now = written.work.clock.now()
+        written.work.session.execute(update(User).where(User.id == written.id).values(password_changed_at=now))
+        # times are the server's to give, so that a dry run has none
+        written.after["password_changed_at"] = None if written.work.dry_run else now
 
 
 def ship_roles(session: Session, clock: Clock) -> None:

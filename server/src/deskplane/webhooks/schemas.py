@@ -11,7 +11,7 @@ from typing import Any
 from marshmallow import Schema
 
 from deskplane.kernel.compound import AnyJson, SetOf, TextMap
-from deskplane.kernel.fields import Choice, Flag, Name, Ref, Text, Url, refuse
+from deskplane.kernel.fields import SECRET_SHOWN, Choice, Flag, Name, Ref, Text, Url, refuse
 from deskplane.kernel.kind import Check, Kind
 from deskplane.kernel.words import EVENTS
 from deskplane.webhooks.models import Webhook
@@ -52,7 +52,7 @@ def check_body(value: Any) -> None:
         raise refuse("too_long", f"must have at most {LARGEST_BODY} characters as JSON")
     for text in _texts(value):
         for found in _PLACEHOLDER.finditer(text):
-            name = found.group(1) or found.group(2)
+            name = found.group(1) or found.group(2) or ""
             if name not in PLACEHOLDERS:
                 raise refuse("unknown_placeholder", f"there is no placeholder {name!r}", list(PLACEHOLDERS))
 
@@ -71,6 +71,8 @@ class WebhookSecret(Text):
     """A signing secret of the Standard Webhooks specification: `whsec_` and 24 to 64 bytes in base64."""
 
     def canonical(self, text: str) -> str:
+        if text == SECRET_SHOWN:
+            return text  # as it is shown: the stored one stays
         encoded = text.removeprefix("whsec_")
         try:
             size = len(base64.b64decode(encoded, validate=True))
@@ -104,8 +106,15 @@ class WebhookSchema(Schema):
 
 
 def check(found: Check) -> None:
-    """Header names must be tokens (RFC 9110, 5.6.2), and not those that the sender sets."""
-    for name in found.after["headers"]:
+    """Header names must be tokens (RFC 9110, 5.6.2), each once and not those that the sender sets; values are visible
+    ASCII (5.5), since everything else is read differently by different servers."""
+    seen: set[str] = set()
+    for name, value in found.after["headers"].items():
+        if name.lower() in seen:
+            found.refuse(f"headers.{name}", "repeated", "stands there twice; case does not matter in names of headers")
+        seen.add(name.lower())
+        if not re.fullmatch(r"([!-~]([ !-~]*[!-~])?)?", value):
+            found.refuse(f"headers.{name}", "bad_format", "must be visible ASCII, without spaces around it")
         if not _TOKEN.fullmatch(name):
             found.refuse(f"headers.{name}", "bad_format", "is no name of a header")
         elif name.lower() in _OURS:

@@ -1,0 +1,49 @@
+"""A small desk for kinds to refer to, and the few lines that every law needs."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from conftest import Api
+from deskplane.kernel.kind import Kind
+from values import Names
+
+NAMES: Names = {
+    "customer": ["ACME", "Zweite GmbH/Süd"],
+    "role": ["agent", "viewer"],
+    "sla_policy": ["gold", "silver é"],
+    "user": ["ann", "bob"],
+    "department": ["Desk", "Night shift"],
+}
+_counter = itertools.count(1)
+
+
+def furnish(api: Api) -> None:
+    """Makes one of everything that something else may name."""
+    for name in NAMES["customer"]:
+        api.apply("customers", name=name)
+    for name in NAMES["sla_policy"]:
+        api.apply("sla-policies", name=name, response_minutes=30)
+    for name in NAMES["department"]:
+        api.apply("departments", name=name)
+    for name in NAMES["user"]:
+        api.apply("users", username=name)
+
+
+def fresh_key(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a name that nothing has yet; settings have theirs already."""
+    if kind.fixed:
+        return document
+    return {**document, kind.key[-1]: f"made{next(_counter)}"}
+
+
+def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
+    """An apply's answer without what only the server assigns."""
+    found = {name: value for name, value in answer.items() if name not in names}
+    for side in ("before", "after"):
+        if found[side] is not None:
+            found[side] = {
+                name: value for name, value in found[side].items() if name not in {"id", "password_changed_at"}
+            }
+    return found

@@ -1,0 +1,171 @@
+"""Values for any field of any kind, made from the field's own description (Hypothesis).
+
+`value_of` makes what a caller may send; `respelled` says the same in another way.
+"""
+
+from __future__ import annotations
+
+import base64
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from deskplane.desks.settings import SETTINGS
+from deskplane.kernel.compound import AnyJson, Group, ListOf, RefSet, SetOf, TextMap
+from deskplane.kernel.fields import (
+    Choice,
+    Color,
+    Described,
+    Email,
+    Flag,
+    Minutes,
+    Moment,
+    Ref,
+    Text,
+    TimeZone,
+    Url,
+    Whole,
+)
+from deskplane.kernel.kind import Kind
+from deskplane.webhooks.schemas import PLACEHOLDERS, WebhookSecret
+
+Names = Mapping[str, Sequence[str]]
+"""What there is of each kind, for references."""
+
+LETTERS = st.characters(
+    codec="utf-8", exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"), exclude_characters="\u200b"
+)
+LINE = st.text(LETTERS, max_size=20).map(str.strip)
+BLOCK = st.text(LETTERS | st.sampled_from("\n\t"), max_size=30)
+LEAVES = (
+    st.booleans()
+    | st.none()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(-1e6, 1e6, width=32)
+    | LINE.filter(lambda text: "{" not in text)
+    | st.sampled_from([f"${{{name}}}" for name in PLACEHOLDERS])
+)
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(LINE, inner, max_size=3))
+BODIES = st.dictionaries(LINE, TREES, max_size=3) | st.lists(TREES, max_size=3)
+
+
+def _text(part: Text) -> st.SearchStrategy[Any]:
+    if isinstance(part, WebhookSecret):
+        return st.binary(min_size=24, max_size=64).map(lambda raw: "whsec_" + base64.b64encode(raw).decode())
+    if isinstance(part, Email):
+        return st.from_regex(r"[a-z][a-z0-9.+-]{0,8}[a-z]@([a-z]{1,8}\.){1,2}[a-z]{2,5}", fullmatch=True).filter(
+            lambda text: ".." not in text
+        )
+    if isinstance(part, Url):
+        return st.from_regex(r"https?://[a-z]{1,10}\.example(:[1-9][0-9]{0,3})?(/[a-zA-Z0-9]{0,8})?", fullmatch=True)
+    if isinstance(part, TimeZone):
+        return st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns"])
+    if isinstance(part, Choice):
+        return st.sampled_from(list(part.choices))
+    if part.pattern:
+        return st.from_regex(part.pattern, fullmatch=True).filter(
+            lambda text: text.isascii() and len(text) <= part.longest
+        )
+    if part.secret:
+        return st.text(LETTERS, min_size=8, max_size=20)
+    drawn = BLOCK if part.block else LINE
+    return drawn.filter(lambda text: len(unicodedata.normalize("NFC", text).strip()) >= part.shortest)
+
+
+def value_of(part: Described, names: Names) -> st.SearchStrategy[Any]:
+    """What may be sent for a field, null left out."""
+    if isinstance(part, Ref):
+        return st.sampled_from(list(names[part.kind]))
+    if isinstance(part, RefSet):
+        return st.lists(st.sampled_from(list(names[part.kind])), max_size=3)
+    if isinstance(part, ListOf):
+        inner = value_of(part.inner, names)
+        if isinstance(part.inner, Group):  # a list of objects names each object once
+            first = next(iter(part.inner.parts))
+            return st.lists(
+                inner.filter(lambda item: item.get(first) is not None),
+                max_size=3,
+                unique_by=lambda item: str(item[first]),
+            )
+        return st.lists(inner, max_size=4)
+    if isinstance(part, Group):
+        return st.fixed_dictionaries({}, optional={name: anything(inner, names) for name, inner in part.parts.items()})
+    if isinstance(part, TextMap):
+        token = st.from_regex(r"X-[A-Za-z0-9]{1,8}", fullmatch=True)
+        return st.dictionaries(token, st.from_regex(r"[!-~]{0,12}", fullmatch=True), max_size=3).filter(
+            lambda found: len({name.lower() for name in found}) == len(found)
+        )
+    if isinstance(part, AnyJson):
+        return BODIES
+    if isinstance(part, Flag):
+        return st.booleans()
+    if isinstance(part, Minutes):
+        numbers = st.integers(part.least, min(part.most, 100_000))
+        return numbers | numbers.map(lambda minutes: f"{minutes}m")
+    if isinstance(part, Whole):
+        return st.integers(part.least, part.most)
+    if isinstance(part, Moment):
+        return st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
+    assert isinstance(part, Text), f"make values for {type(part).__name__} too"
+    return _text(part)
+
+
+def anything(part: Described, names: Names) -> st.SearchStrategy[Any]:
+    """What may be sent for a field, null too where the field has a default."""
+    return value_of(part, names) if part.must_have else value_of(part, names) | st.none()
+
+
+def documents(kind: Kind, names: Names, *, secrets: bool = True) -> st.SearchStrategy[dict[str, Any]]:
+    """Some fields of a kind, the key left out."""
+    if kind.name == "setting":
+        return st.sampled_from(sorted(SETTINGS)).flatmap(
+            lambda key: st.fixed_dictionaries({"key": st.just(key), "value": _setting(key, names)})
+        )
+    parts = {name: part for name, part in kind.written.items() if name not in kind.key and (secrets or not part.secret)}
+    must = {name: value_of(part, names) for name, part in parts.items() if part.must_have}
+    may = {name: anything(part, names) for name, part in parts.items() if not part.must_have}
+    return st.fixed_dictionaries(must, optional=may).map(lambda found: _consistent(kind, found))
+
+
+def _setting(key: str, names: Names) -> st.SearchStrategy[Any]:
+    if key == "department.default":
+        return st.sampled_from(list(names["department"])) | st.none()
+    return anything(SETTINGS[key], names)
+
+
+def _consistent(kind: Kind, found: dict[str, Any]) -> dict[str, Any]:
+    if kind.name == "webhook" and found.get("method") == "GET":
+        return found | {"body": None}
+    return found
+
+
+def respelled(part: Described, value: Any) -> Any:
+    """The same value in another spelling and order."""
+    if value is None:
+        return None
+    if isinstance(part, SetOf):
+        return [respelled(part.inner, item) for item in [*reversed(value), *value]]
+    if isinstance(part, ListOf):
+        return [respelled(part.inner, item) for item in reversed(value)]
+    if isinstance(part, Group):
+        return {name: respelled(part.parts[name], inner) for name, inner in reversed(value.items())}
+    if isinstance(part, (TextMap, AnyJson)) and isinstance(value, dict):
+        return dict(reversed(value.items()))
+    if isinstance(part, Minutes):
+        minutes = int(value.removesuffix("m")) if isinstance(value, str) else value
+        return f"{minutes // 60}h{minutes % 60}m"
+    if isinstance(part, Color):
+        return value.upper()
+    if isinstance(part, Email):
+        local, _, domain = value.rpartition("@")
+        return f"{local}@{domain.upper()}"
+    if isinstance(part, Url):
+        scheme, _, rest = value.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme.upper()}://{host.upper()}{slash}{path}"
+    if isinstance(part, Text) and not isinstance(part, Choice) and not part.pattern:
+        decomposed = unicodedata.normalize("NFD", value)
+        return decomposed if part.block or part.secret else f" {decomposed}\u00a0"
+    return value
