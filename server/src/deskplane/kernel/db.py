@@ -77,7 +77,9 @@ class WriteQueue:
             self._threads.release()
 
 
-def _prepare_sqlite(engine: Engine, *, begin: str, read_only: bool, busy_seconds: float) -> None:
+def _prepare_sqlite(
+    engine: Engine, *, begin: str, read_only: bool, busy_seconds: float, patience: Callable[[], float] | None = None
+) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
@@ -91,6 +93,9 @@ def _prepare_sqlite(engine: Engine, *, begin: str, read_only: bool, busy_seconds
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Any) -> None:
+        if patience is not None:
+            # whoever holds the lock from outside is waited for with what the queue left of the time, not anew
+            connection.connection.dbapi_connection.execute(f"PRAGMA busy_timeout={int(patience() * 1000)}")
         connection.exec_driver_sql(begin)
 
     @event.listens_for(engine.pool, "reset")
@@ -114,6 +119,7 @@ class Database:
         self.busy_seconds = busy_seconds
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._queue: WriteQueue | None = None
+        self._turn = threading.local()
         pool: dict[str, Any] = {
             "poolclass": QueuePool,
             "pool_size": pool_size,
@@ -128,7 +134,13 @@ class Database:
             arguments: dict[str, Any] = {"check_same_thread": False, "timeout": busy_seconds}
             self.writing = create_engine(self.url, connect_args=arguments, **pool)
             self.reading = create_engine(self.url, connect_args=arguments, **pool)
-            _prepare_sqlite(self.writing, begin="BEGIN IMMEDIATE", read_only=False, busy_seconds=busy_seconds)
+            _prepare_sqlite(
+                self.writing,
+                begin="BEGIN IMMEDIATE",
+                read_only=False,
+                busy_seconds=busy_seconds,
+                patience=lambda: getattr(self._turn, "seconds", busy_seconds),
+            )
             _prepare_sqlite(self.reading, begin="BEGIN", read_only=True, busy_seconds=busy_seconds)
         else:
             bound = int(busy_seconds * 1000)
@@ -155,15 +167,17 @@ class Database:
             with self._written(keep) as session:
                 yield session
             return
-        with self._queue.turn(self.busy_seconds), self._written(keep) as session:
-            yield session
+        with self._queue.turn(self.busy_seconds) as left:
+            self._turn.seconds = left
+            with self._written(keep) as session:
+                yield session
 
     @contextmanager
     def _written(self, keep: bool) -> Iterator[Session]:
         with Session(self.writing, autoflush=False, expire_on_commit=False) as session:
             yield session
             if keep:
-                session.commit()
+                _commit(session)
             else:
                 session.flush()
                 session.rollback()
@@ -199,6 +213,20 @@ class Database:
         self.reading.dispose(close=False)
 
 
+def _commit(session: Session) -> None:
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            # it may have been stored: run anew, the work could be done twice
+            raise Problem(
+                503,
+                "outcome_unknown",
+                "the connection to the database broke as this was stored; look whether it was before you repeat it",
+            ) from error
+        raise
+
+
 def lost_a_race(error: DBAPIError) -> bool:
     """Whether running the transaction anew can succeed."""
     if collided(error):
@@ -216,6 +244,10 @@ def collided(error: DBAPIError) -> bool:
     return state in {"23505", "23503"} or str(error.orig).startswith(("UNIQUE", "FOREIGN KEY"))
 
 
+_PASSING = ("locked", "busy", "disk I/O", "unable to open")
+"""SQLite's words for what may be over in a moment; a file cannot be opened where too many are open."""
+
+
 def translated(error: DBAPIError) -> Exception:
     """A database's error as the answer that it means, or the error itself."""
     text = str(error.orig)
@@ -226,7 +258,7 @@ def translated(error: DBAPIError) -> Exception:
         )
     if "disk is full" in text or state == "53100":
         return Problem(507, "disk_full", "the database's disk is full; nothing was stored")
-    if isinstance(error, OperationalError) and ("locked" in text or "busy" in text or "disk I/O" in text):
+    if isinstance(error, OperationalError) and any(word in text for word in _PASSING):
         return busy()
     if state in {"55P03", "57014", "40001", "40P01", "53300", "57P03"} or error.connection_invalidated:
         return busy()

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.db import Database
+from deskplane.kernel.ids import new_short_id
 from deskplane.kernel.logging import logger
 from deskplane.kernel.problem import Problem
 from deskplane.outbox import service
@@ -46,7 +47,8 @@ class Worker:
         *,
         idle_seconds: float = 0.5,
     ) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        # host and process number come again when a container starts anew; a lease must be nobody else's
+        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{new_short_id()}"
         self._database = database
         self._clock = clock
         self._handlers = handlers
@@ -66,7 +68,7 @@ class Worker:
             busy = False
             try:
                 now = self._clock.now()
-                if last_beat is None or now - last_beat > service.ALIVE / 3:
+                if last_beat is None or abs(now - last_beat) > service.ALIVE / 3:  # a clock may be set back
                     self._database.run(lambda session: service.beat(session, self.name, now), write=True)  # noqa: B023
                     last_beat = now
                     self._run_jobs()
