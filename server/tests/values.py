@@ -69,7 +69,7 @@ def _text(part: Text) -> st.SearchStrategy[Any]:
             lambda text: text.isascii() and len(text) <= part.longest
         )
     if part.secret:
-        return st.text(LETTERS, min_size=8, max_size=20)
+        return st.text(LETTERS, min_size=12, max_size=20)
     drawn = BLOCK if part.block else LINE
     return drawn.filter(lambda text: len(unicodedata.normalize("NFC", text).strip()) >= part.shortest)
 
@@ -132,6 +132,8 @@ def documents(kind: Kind, names: Names, *, secrets: bool = True) -> st.SearchStr
 def _setting(key: str, names: Names) -> st.SearchStrategy[Any]:
     if key == "department.default":
         return st.sampled_from(list(names["department"])) | st.none()
+    if key == "password.min_length":
+        return st.integers(8, 12) | st.none()  # what the passwords above have
     return anything(SETTINGS[key], names)
 
 

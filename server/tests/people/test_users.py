@@ -271,25 +271,25 @@ def test_keys_that_are_not_named_stay_and_absent_ones_go(api: Api) -> None:
     assert api.apply("users", username="bot", api_keys=[{"name": "two", "state": "absent"}])["changed"] is False
 
 
-@pytest.mark.parametrize(
-    ("keys", "pointer"),
-    [
-        ([{"scopes": []}], "#/api_keys"),
-        ([{"name": "a"}, {"name": "a"}], "#/api_keys"),
-        ([{"name": "a", "scopes": ["everything"]}], "#/api_keys/0/scopes/0"),
-        ([{"name": "a", "allowed_ips": ["10.0.0.1/8"]}], "#/api_keys/0/allowed_ips/0"),
-        ([{"name": "a", "allowed_ips": ["localhost"]}], "#/api_keys/0/allowed_ips/0"),
-        ([{"name": "a", "expires_at": "tomorrow"}], "#/api_keys/0/expires_at"),
-        ([{"name": "a", "expires_at": "2026-02-30T00:00:00Z"}], "#/api_keys/0/expires_at"),
-        ([{"name": "a", "expires_at": "2026-03-01T00:00:00"}], "#/api_keys/0/expires_at"),
-        (["a"], "#/api_keys/0"),
-        ({"a": {}}, "#/api_keys"),
-    ],
-)
-def test_a_bad_key_is_refused_with_its_place(api: Api, keys: Any, pointer: str) -> None:
+BAD_KEYS: list[tuple[Any, str]] = [
+    ([{"scopes": []}], "#/api_keys"),
+    ([{"name": "a"}, {"name": "a"}], "#/api_keys"),
+    ([{"name": "a", "scopes": ["everything"]}], "#/api_keys/0/scopes/0"),
+    ([{"name": "a", "allowed_ips": ["10.0.0.1/8"]}], "#/api_keys/0/allowed_ips/0"),
+    ([{"name": "a", "allowed_ips": ["localhost"]}], "#/api_keys/0/allowed_ips/0"),
+    ([{"name": "a", "expires_at": "tomorrow"}], "#/api_keys/0/expires_at"),
+    ([{"name": "a", "expires_at": "2026-02-30T00:00:00Z"}], "#/api_keys/0/expires_at"),
+    ([{"name": "a", "expires_at": "2026-03-01T00:00:00"}], "#/api_keys/0/expires_at"),
+    (["a"], "#/api_keys/0"),
+    ({"a": {}}, "#/api_keys"),
+]
+
+
+def test_a_bad_key_is_refused_with_its_place(api: Api) -> None:
     before = dump(api.desk)
-    refused = api.apply("users", status=422, username="bot", api_keys=keys)
-    assert pointer in [entry["pointer"] for entry in refused["errors"]]
+    for keys, pointer in BAD_KEYS:
+        refused = api.apply("users", status=422, username="bot", api_keys=keys)
+        assert pointer in [entry["pointer"] for entry in refused["errors"]], keys
     assert dump(api.desk) == before
 
 
