@@ -50,6 +50,7 @@ def bench(_options: argparse.Namespace) -> None:
 
 def soak(options: argparse.Namespace) -> None:
     prepare()
+    call([RUN.command("pytest"), "-m", "soak", "--rootdir", str(ROOT / "server"), str(ROOT / "server" / "tests")])
     call([RUN.command("python"), str(ROOT / "tools" / "try_api.py"), "--examples", str(options.examples)])
 
 

@@ -354,7 +354,7 @@ def steps() -> list[Step]:
         Step("tools-tests", "pytest of these tools", tools_tests, server),
         Step("artefact", "the collection's artefact builds", artefact, server),
         Step("contents", "nothing but the collection is in the artefact", contents, ("artefact",)),
-        Step("server-tests", "pytest on SQLite and PostgreSQL", server_tests, server),
+        Step("server-tests", "pytest on SQLite and PostgreSQL", server_tests, server, minutes=25),
         Step("sanity", "ansible-test sanity, pinned ansible-core", lambda job: sanity(job, RUN), built_first),
         Step("types", "mypy --strict", types, server),
         Step("imports", "import-linter", imports, server),
