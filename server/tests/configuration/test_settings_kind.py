@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from conftest import Api
 from deskplane.desks.settings import SETTINGS
 from dumps import dump

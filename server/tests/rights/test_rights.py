@@ -1,0 +1,165 @@
+"""Who may do what: every operation against every shipped role, as one table.
+
+A row is an operation, a column a role. `+` the operation is let through (what it answers then is its own affair),
+`.` 403. The table is the expectation: a new operation, or a changed right, has to be written here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from conftest import Api
+from deskplane.app import make_operations, make_registry
+from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.people.rules import SHIPPED_ROLES
+from dumps import dump
+
+ROLES = ("admin", "agent", "user", "viewer", "requester", "metrics", "backup", "planner", "none")
+OPERATIONS = make_operations(make_registry())
+
+TABLE = """
+                        admin agent user viewer requester metrics backup planner none
+create_ticket             +     +     +     .       +        .       .      .      .
+apply_ticket              +     +     +     +       +        .       .      .      .
+apply_ticket, dry         +     +     +     +       +        .       .      +      .
+list_tickets              +     +     +     +       +        .       .      .      .
+get_ticket                +     +     +     +       +        .       .      .      .
+update_ticket             +     +     +     +       +        .       .      .      .
+delete_ticket             +     .     .     .       .        .       .      .      .
+list_ticket_history       +     +     +     +       +        .       .      .      .
+list_ticket_messages      +     +     +     +       +        .       .      .      .
+apply_setting             +     .     .     .       .        .       .      .      .
+apply_setting, dry        +     .     .     .       .        .       .      +      .
+list_settings             +     .     .     .       .        .       .      +      .
+get_setting               +     .     .     .       .        .       .      +      .
+update_setting            +     .     .     .       .        .       .      .      .
+apply_sla_policy          +     .     .     .       .        .       .      .      .
+apply_sla_policy, dry     +     .     .     .       .        .       .      +      .
+list_sla_policies         +     +     +     +       +        .       .      +      .
+get_sla_policy            +     +     +     +       +        .       .      +      .
+update_sla_policy         +     .     .     .       .        .       .      .      .
+delete_sla_policy         +     .     .     .       .        .       .      .      .
+apply_customer            +     .     .     .       .        .       .      .      .
+apply_customer, dry       +     .     .     .       .        .       .      +      .
+list_customers            +     +     +     +       +        .       .      +      .
+get_customer              +     +     +     +       +        .       .      +      .
+update_customer           +     .     .     .       .        .       .      .      .
+delete_customer           +     .     .     .       .        .       .      .      .
+apply_role                +     .     .     .       .        .       .      .      .
+apply_role, dry           +     .     .     .       .        .       .      +      .
+list_roles                +     .     .     .       .        .       .      +      .
+get_role                  +     .     .     .       .        .       .      +      .
+update_role               +     .     .     .       .        .       .      .      .
+delete_role               +     .     .     .       .        .       .      .      .
+apply_user                +     .     .     .       .        .       .      .      .
+apply_user, dry           +     .     .     .       .        .       .      +      .
+list_users                +     .     .     .       .        .       .      +      .
+get_user                  +     .     .     .       .        .       .      +      .
+update_user               +     .     .     .       .        .       .      .      .
+delete_user               +     .     .     .       .        .       .      .      .
+apply_department          +     .     .     .       .        .       .      .      .
+apply_department, dry     +     .     .     .       .        .       .      +      .
+list_departments          +     +     +     +       +        .       .      +      .
+get_department            +     +     +     +       +        .       .      +      .
+update_department         +     .     .     .       .        .       .      .      .
+delete_department         +     .     .     .       .        .       .      .      .
+apply_label               +     .     .     .       .        .       .      .      .
+apply_label, dry          +     .     .     .       .        .       .      +      .
+list_labels               +     +     +     +       +        .       .      +      .
+get_label                 +     +     +     +       +        .       .      +      .
+update_label              +     .     .     .       .        .       .      .      .
+delete_label              +     .     .     .       .        .       .      .      .
+apply_ticket_type         +     .     .     .       .        .       .      .      .
+apply_ticket_type, dry    +     .     .     .       .        .       .      +      .
+list_ticket_types         +     +     +     +       +        .       .      +      .
+get_ticket_type           +     +     +     +       +        .       .      +      .
+update_ticket_type        +     .     .     .       .        .       .      .      .
+delete_ticket_type        +     .     .     .       .        .       .      .      .
+apply_webhook             +     .     .     .       .        .       .      .      .
+apply_webhook, dry        +     .     .     .       .        .       .      +      .
+list_webhooks             +     .     .     .       .        .       .      +      .
+get_webhook               +     .     .     .       .        .       .      +      .
+update_webhook            +     .     .     .       .        .       .      .      .
+delete_webhook            +     .     .     .       .        .       .      .      .
+metrics                   +     .     .     .       .        +       .      .      .
+"""
+PUBLIC = {"healthz", "readyz", "version", "openapi", "docs"}
+
+
+def _rows() -> dict[str, dict[str, str]]:
+    lines = [line for line in TABLE.splitlines() if line.strip()]
+    names = lines[0].split()
+    rows = {}
+    for line in lines[1:]:
+        *words, marks = re.split(r"\s{3,}", line.strip(), maxsplit=1)
+        rows[words[0]] = dict(zip(names, marks.split(), strict=True))
+    return rows
+
+
+def test_the_table_says_what_the_server_does(api: Api) -> None:
+    rows = _rows()
+    assert set(ROLES) == set(next(iter(rows.values()))) == {*SHIPPED_ROLES, "planner", "none"}
+    assert {name.removesuffix(", dry") for name in rows} == {found.name for found in OPERATIONS} - PUBLIC
+    api.apply("roles", name="planner", permissions=["configuration:plan"])
+    api.apply("roles", name="none", permissions=[])
+    clients = {role: api.as_user(f"is-{role}", roles=[role]) for role in ROLES}
+    before = dump(api.desk)
+    by_name = {operation.name: operation for operation in OPERATIONS}
+    wrong = []
+    for name, expected in rows.items():
+        operation = by_name[name.removesuffix(", dry")]
+        path = re.sub(r"\{\w+\}", "nothing", operation.path) + ("?dry_run=true" if name.endswith(", dry") else "")
+        for role in ROLES:
+            # nothing of it is valid, so that whoever is let through changes nothing
+            answer = clients[role].request(operation.method, path, {} if operation.body else None)
+            allowed = answer.status_code in {200, 404, 422}
+            if allowed is not (expected[role] == "+") or (not allowed and answer.status_code != 403):
+                wrong.append((name, role, answer.status_code))
+    assert wrong == []
+    assert dump(api.desk) == before
+
+
+def test_without_a_key_only_what_is_public_answers(api: Api) -> None:
+    nobody = Api(api.client, None, api.desk)
+    for operation in OPERATIONS:
+        path = re.sub(r"\{\w+\}", "nothing", operation.path)
+        answer = nobody.request(operation.method, path, {} if operation.body else None)
+        if operation.name in PUBLIC:
+            assert answer.status_code == 200, operation.name
+        else:
+            assert answer.status_code == 401, operation.name
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            assert answer.get_json()["type"] == "urn:deskplane:problem:unauthenticated"
+
+
+def test_a_refusal_names_the_permission_and_tells_nothing_else(api: Api) -> None:
+    label = api.apply("labels", name="secret label")["after"]["id"]
+    nobody = api.as_user("nobody")
+    there = nobody.request("GET", f"/labels/{label}")
+    missing = nobody.request("GET", "/labels/nothing")
+    assert there.get_json()["missing_permission"] == "labels:manage"
+    assert {**there.get_json(), "request_id": ""} == {**missing.get_json(), "request_id": ""}
+    bad = nobody.request("POST", "/labels/apply", {"nonsense": 1})
+    assert bad.status_code == 403, "who may not do it does not learn what is wrong with it"
+
+
+def test_each_permission_that_is_asked_for_is_one_that_there_is() -> None:
+    for operation in OPERATIONS:
+        assert set(operation.permission) | set(operation.dry_permission) <= set(PERMISSIONS)
+        assert operation.public or operation.permission, f"{operation.name} asks for nothing"
+
+
+def test_who_may_only_plan_changes_nothing(api: Api) -> None:
+    api.apply("roles", name="planner", permissions=["configuration:plan"])
+    planner = api.as_user("planner", roles=["planner"])
+    before = dump(api.desk)
+    wanted = {
+        "customers": {"name": "ACME", "features": {"public_api": True}},
+        "users": {"username": "boss", "roles": ["admin"], "api_keys": [{"name": "x"}], "password": "long enough"},
+        "roles": {"name": "all", "permissions": sorted(PERMISSIONS)},
+        "settings": {"key": "numbering.prefix", "value": "OPS"},
+    }
+    for path, body in wanted.items():
+        assert planner.apply(path, dry_run=True, **body)["changed"] is True
+        assert planner.apply(path, status=403, **body)["missing_permission"]
+    assert dump(api.desk) == before
