@@ -1,0 +1,103 @@
+"""A page of a hundred takes as many statements as a page of ten: nothing is looked up row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from ticket_help import person
+
+from conftest import Api
+from deskplane.app import Desk
+from deskplane.tickets import service
+
+
+@contextmanager
+def recorded(desk: Desk) -> Iterator[list[str]]:
+    """Every statement that goes to the database meanwhile."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+        statements.append(statement)
+
+    engines = (desk.database.reading, desk.database.writing)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def busy_desk(api: Api, desk: Desk) -> Desk:
+    """A hundred and twenty tickets that refer to everything that a ticket can refer to."""
+    for index in range(4):
+        api.apply("customers", name=f"c{index}")
+        api.apply("departments", name=f"d{index}")
+        api.apply("labels", name=f"l{index}")
+        api.apply("users", username=f"u{index}", roles=["admin"])
+    api.apply("sla-policies", name="p", resolution_minutes=60)
+
+    def many(session: Any) -> None:
+        for index in range(120):
+            of = index % 4
+            service.open_ticket(
+                desk.command_line(session),
+                {
+                    "title": f"t{index}",
+                    "customer": f"c{of}",
+                    "department": f"d{of}",
+                    "assignee": f"u{of}",
+                    "owner": f"u{of}",
+                    "type": "incident",
+                    "labels": [f"l{of}"],
+                    "tags": ["a", "b"],
+                },
+            )
+
+    desk.database.run(many, write=True)
+    return desk
+
+
+@pytest.mark.parametrize("who", ["administrator", "member"])
+def test_a_page_of_a_hundred_takes_as_many_statements_as_one_of_ten(api: Api, busy_desk: Desk, who: str) -> None:
+    caller = api
+    if who == "member":
+        memberships = [{"customer": f"c{index}", "role": "member"} for index in range(4)]
+        caller = person(api, "mia", "tickets:view_all_departments", memberships=memberships)
+    for query in ("sort=-updated_at", "sort=number&label=l1", "customer=c2&tag=a", "sla_state=warning"):
+        path = f"/tickets?{query}"
+        caller.call("GET", f"{path}&limit=1")  # what a process keeps of the configuration is there now
+        counts = {}
+        for limit in (10, 30, 100):
+            with recorded(busy_desk) as statements:
+                page = caller.call("GET", f"{path}&limit={limit}")
+            assert len(page["items"]) == min(limit, 120 if "label" not in query and "customer" not in query else 30)
+            counts[limit] = len(statements)
+        assert len(set(counts.values())) == 1, counts
+        assert counts[100] <= 4, statements
+
+
+def test_history_and_messages_take_as_many_statements_for_many_as_for_few(api: Api, busy_desk: Desk) -> None:
+    for index in range(30):
+        api.call("PATCH", "/tickets/TKT-000001", {"comment": f"c{index}"})
+    for what in ("history", "messages"):
+        counts = set()
+        for limit in (2, 30):
+            with recorded(busy_desk) as statements:
+                api.call("GET", f"/tickets/TKT-000001/{what}?limit={limit}")
+            counts.add(len(statements))
+        assert len(counts) == 1
+
+
+def test_reading_one_ticket_is_three_statements(api: Api, busy_desk: Desk) -> None:
+    """The caller, the ticket with all that it refers to, and its tags and labels."""
+    api.call("GET", "/tickets/TKT-000001")
+    with recorded(busy_desk) as statements:
+        api.call("GET", "/tickets/TKT-000002")
+    assert len([statement for statement in statements if not statement.startswith("BEGIN")]) == 3, statements
