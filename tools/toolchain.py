@@ -79,6 +79,12 @@ def require_venv_module() -> None:
         install_system_packages([f"python{version}-venv"], f"Python {version} here has no venv module")
 
 
+def require_program(program: str, package: str) -> None:
+    with lock(CACHE / "system-packages.lock"):
+        if not shutil.which(program):
+            install_system_packages([package], f"the program {program} is missing")
+
+
 def require_writable(folder: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=folder).close()

@@ -21,7 +21,9 @@ from toolchain import ROOT, RUN, ToolError, say
 def try_requests(desk: Desk, options: argparse.Namespace) -> int:
     command = [RUN.command("schemathesis"), "--config-file", str(ROOT / "tools" / "schemathesis.toml"), "--no-color"]
     command += ["run", f"{desk.url}/api/v1/openapi.json"]
-    command += ["--header", f"Authorization: Bearer {desk.key}", "--checks", "all", "--workers", "2"]
+    # One worker: two threads that parse at once trip over a fault of CPython before 3.11.8 (a recursion count that all
+    # threads share), and an error of the tool is no finding.
+    command += ["--header", f"Authorization: Bearer {desk.key}", "--checks", "all", "--workers", "1"]
     command += ["--max-examples", str(options.examples), "--seed", str(options.seed), "--continue-on-failure"]
     command += ["--generation-database", "none", "--request-timeout", "20"]
     if options.report:
