@@ -11,7 +11,7 @@ from crash_servers import together
 from sqlalchemy import select
 
 from conftest import Api, settings
-from deskplane.app import Desk, create_app, make_desk
+from deskplane.app import Desk, create_app, make_desk, make_worker
 from deskplane.tickets import service
 from deskplane.tickets.models import Ticket
 
@@ -235,9 +235,24 @@ def test_a_ticket_that_was_deleted_meanwhile_is_not_found(api: Api, desk: Desk, 
     assert held.while_waiting(lambda: apis[0].call("PATCH", "/tickets/TKT-000001", {"title": "y"}, status=404))
 
 
-def test_tickets_opened_while_their_policy_changes_end_under_the_new_one(api: Api, desk: Desk, apis: list[Api]) -> None:
-    from deskplane.app import make_worker
+def test_a_ticket_that_is_stored_after_its_policy_changed_gets_the_new_one(
+    api: Api, desk: Desk, apis: list[Api]
+) -> None:
+    """It was matched before the change, and the change saw no such ticket."""
+    api.apply("sla-policies", name="p", resolution_minutes=60)
+    worker = make_worker(apis[0].desk)
 
+    def change() -> bool:
+        apis[0].apply("sla-policies", name="p", resolution_minutes=100)
+        while worker.drain_once():
+            pass
+        return True
+
+    assert Held(desk, lambda work: service.open_ticket(work, {"title": "x"})).while_waiting(change)
+    assert api.call("GET", "/tickets/TKT-000001")["sla"]["resolution"]["due_at"] == "2026-03-02T10:40:00Z"
+
+
+def test_tickets_opened_while_their_policy_changes_end_under_the_new_one(api: Api, desk: Desk, apis: list[Api]) -> None:
     api.apply("sla-policies", name="p", resolution_minutes=60)
     worker = make_worker(apis[0].desk)
 
