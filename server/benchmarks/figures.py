@@ -43,6 +43,16 @@ def summary(rows: Iterable[Row]) -> str:
     return f"{len(barred) - len(missed)} bars held, {len(missed)} missed" + (f": {'; '.join(missed)}" if missed else "")
 
 
+def table(rows: Iterable[Row]) -> str:
+    """The rows as a table in Markdown."""
+    lines = ["| what | bar | measured | | detail |", "|---|---|---|---|---|"]
+    for row in rows:
+        verdict = ("ok" if row.ok else "**missed**") if row.bar else ""
+        bar = row.bar.replace(">=", "≥").replace("<=", "≤")
+        lines.append(f"| {row.what} | {bar} | {row.value:.2f}{row.unit} | {verdict} | {row.detail} |")
+    return "\n".join(lines)
+
+
 def percentile(ordered: list[int], share: float) -> float:
     """The value that this share of an ordered list lies below."""
     return float(ordered[min(len(ordered) - 1, int(len(ordered) * share))])

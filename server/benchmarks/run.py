@@ -22,9 +22,9 @@ from typing import Any
 
 import ansible_costs
 import seed
-from figures import HEAD, Row, percentile, summary
+from figures import HEAD, Row, percentile, summary, table
 from seed import TICKETS
-from servers import BenchmarkError, Desk, Generator, Server, memory_megabytes, start_reference
+from servers import HERE, BenchmarkError, Desk, Generator, Server, memory_megabytes, start_reference
 
 WORKERS, THREADS = 2, 4
 CONNECTIONS = 8
@@ -273,6 +273,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="short slices, three rounds: a smoke test")
     parser.add_argument("--only", action="append", choices=list(MEASURES), help="this measure only; may be given again")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--directory", help="keep databases and logs in this (empty) directory")
     options = parser.parse_args()
@@ -294,16 +295,27 @@ def main() -> int:
         finally:
             bench.close()
     share = statistics.median(bench.generator_share) if bench.generator_share else 0.0
+    circumstances = (
+        f"The load generator took {share:.0%} of {CORES} cores; {CONNECTIONS} connections unless said otherwise; each "
+        f"server had {WORKERS} workers with {THREADS} threads."
+    )
     if options.json:
         made = [{**asdict(row), "bar": row.bar, "ok": row.ok} for row in rows]
         print(json.dumps({"rows": made, "generator_share": share, "workers": WORKERS, "threads": THREADS}, indent=2))
     else:
-        print(
-            f"\nThe load generator took {share:.0%} of {CORES} cores ({CONNECTIONS} connections unless said otherwise);"
-        )
-        print(f"each server had {WORKERS} workers with {THREADS} threads.")
-        print(summary(rows))
+        print(f"\n{circumstances}\n{summary(rows)}")
+    if options.write_docs:
+        write_docs([table(rows), circumstances, f"{summary(rows)}."])
     return 0 if all(row.ok for row in rows) else 1
+
+
+def write_docs(paragraphs: list[str]) -> None:
+    """Puts the figures between the two marks of docs/performance.md."""
+    page = HERE.parents[1] / "docs" / "performance.md"
+    text = page.read_text()
+    begin, end = "<!-- figures: written by run.py --write-docs -->\n", "<!-- end of figures -->"
+    before, after = text.split(begin)[0], text.split(end)[1]
+    page.write_text(before + begin + "\n" + "\n\n".join(paragraphs) + "\n\n" + end + after)
 
 
 if __name__ == "__main__":
