@@ -34,7 +34,7 @@ def try_requests(desk: Desk, options: argparse.Namespace) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=25, help="requests for each operation and phase (default 25)")
+    parser.add_argument("--examples", type=int, default=15, help="requests for each operation and phase (default 15)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="repeats the run that had it")  # noqa: S311
     parser.add_argument("--report", type=Path, help="write a JUnit file here")
     parser.add_argument("--home", type=Path, help="keep the desk, its log too, below this folder")
