@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -277,6 +278,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--directory", help="keep databases and logs in this (empty) directory")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then, too
     rows: list[Row] = []
     with working_directory(options.directory) as directory:
         bench = Bench(directory, options.quick)
