@@ -308,6 +308,13 @@ def module_file(kind: dict[str, Any]) -> str:
             },
             "sample": [{"name": "pipeline", "key": "dpk_..."}],
         }
+        returned["api_key_ids"] = {
+            "description": "Ids of the keys that the task names and that are there, by name. A key is "
+            "C(dpk_), its id, C(_) and its secret: so a secret from a vault becomes a key again.",
+            "returned": "when the task names keys",
+            "type": "dict",
+            "sample": {"pipeline": "970052a2e58a"},
+        }
     returned.update(COMMON_RETURN)
     spec = {field["name"]: option_spec(field) for field in fields}
     arguments = [f'kind="{name}"', f'path="{kind["path"]}"', f"key={flat(list(kind['key']))}"]

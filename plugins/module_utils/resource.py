@@ -90,7 +90,7 @@ class Resource(_Declaration):
             )
         if warnings:
             result["warnings"] = warnings
-        for extra in ("api_keys",):
+        for extra in ("api_keys", "api_key_ids"):
             if answer.get(extra):
                 result[extra] = answer[extra]
         return result

@@ -424,6 +424,13 @@ api_keys:
   sample:
     - name: pipeline
       key: dpk_...
+api_key_ids:
+  description: "Ids of the keys that the task names and that are there, by name. A key is C(dpk_), its id, C(_) and its\
+    \ secret: so a secret from a vault becomes a key again."
+  returned: when the task names keys
+  type: dict
+  sample:
+    pipeline: 970052a2e58a
 action:
   description: What was done, or in check mode would be done.
   returned: success

@@ -55,11 +55,10 @@ def address_allowed(allowed: Sequence[str], address: str | None) -> bool:
 
 @dataclass(frozen=True)
 class KeyChange:
-    """What applying one key's declaration changed; without `field` nothing. `key` is the whole key, to be answered:
-    a new one once, and one whose secret the caller supplied each time, so that he learns its id."""
+    """What applying one key's declaration changed. `key` is the whole new key, to be shown once."""
 
     name: str
-    field: str | None
+    field: str
     before: Any = None
     after: Any = None
     key: str | None = None
@@ -107,8 +106,6 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
         values, key = _differences(row, wanted)
         if values:
             work.session.execute(update(ApiKey).where(ApiKey.id == row.id).values(**values))
-        if key is not None and "secret_hash" not in values and not work.dry_run:
-            changes.append(KeyChange(name, None, key=key))
         for field, value in values.items():
             if field == "secret_hash":
                 changes.append(
@@ -130,10 +127,9 @@ def _differences(row: ApiKey, wanted: Mapping[str, Any]) -> tuple[dict[str, Any]
     secret = wanted.get("secret")
     if wanted.get("regenerate") and not secret:
         secret = new_secret()
-    if secret:
+    if secret and not matches(secret, row.secret_hash):
+        values["secret_hash"] = sha256_hex(secret)
         key = f"{PREFIX}_{row.id}_{secret}"
-        if not matches(secret, row.secret_hash):
-            values["secret_hash"] = sha256_hex(secret)
     return values, key
 
 
@@ -146,13 +142,17 @@ def beside(work: Work, user_id: str, options: Mapping[str, Any]) -> Beside:
             detail = f"you cannot give what you do not have: {', '.join(sorted(beyond))}"
             raise invalid([FieldError(pointer("api_keys", index, "scopes"), "beyond_yours", detail)])
     found = apply(work, user_id, declared)
+    if not declared:
+        return Beside([], {})
+    # who supplied a secret and lost the answer puts his key together from the id, which is no secret
+    names = [wanted["name"] for wanted in declared]
+    rows = work.session.execute(select(ApiKey.name, ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.name.in_(names)))
     return Beside(
-        changes=[
-            {"field": change.field, "before": change.before, "after": change.after} for change in found if change.field
-        ],
-        answer={"api_keys": [{"name": change.name, "key": change.key} for change in found if change.key]}
-        if declared
-        else {},
+        changes=[{"field": change.field, "before": change.before, "after": change.after} for change in found],
+        answer={
+            "api_keys": [{"name": change.name, "key": change.key} for change in found if change.key],
+            "api_key_ids": {name: key_id for name, key_id in rows},  # noqa: C416 - dict(rows) takes them for a mapping
+        },
     )
 
 
