@@ -24,7 +24,7 @@ from deskplane.outbox.models import Heartbeat, Message
 from deskplane.tickets import service
 from deskplane.tickets.models import Ticket
 
-BOUND = 1.5
+BOUND = 2.0
 
 
 @contextmanager
@@ -52,6 +52,7 @@ def test_writers_of_a_held_database_are_told_so_in_time_and_readers_go_on(api: A
     callers = [Api(app.test_client(), api.key, desk) for _ in range(8)]
 
     def write(index: int) -> tuple[int, str | None, float]:
+        time.sleep(index * BOUND / len(callers))  # so that some have their turn when they waited for half of it
         begun = time.monotonic()
         answer = callers[index].request("POST", "/tickets", {"title": "x"})
         return answer.status_code, answer.headers.get("Retry-After"), time.monotonic() - begun
@@ -73,7 +74,7 @@ def test_writers_of_a_held_database_are_told_so_in_time_and_readers_go_on(api: A
         stop.set()
         thread.join()
     assert {(status, after) for status, after, _seconds in answers} == {(503, "2")}
-    assert max(seconds for *_others, seconds in answers) < 2 * BOUND, "the bound is on the whole wait"
+    assert max(seconds for *_others, seconds in answers) < 1.4 * BOUND, "the bound is on the whole wait"
     assert len(reads) > 5
     assert max(reads) < BOUND
     assert callers[0].call("POST", "/tickets", {"title": "again"}, status=201)["number"] == "TKT-000002"
