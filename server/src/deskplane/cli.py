@@ -13,15 +13,16 @@ from functools import wraps
 from typing import Any
 
 import click
+from marshmallow import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from deskplane import __version__, migrations
 from deskplane.kernel import logging as logs
 from deskplane.kernel import openapi as openapi_document
-from deskplane.kernel.db import translated
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import Problem
 from deskplane.people import keys, service
+from deskplane.people.schemas import ApiKeyOptions, UserSchema
 from deskplane.settings import Settings, SettingsError, findings, load, require_safe
 
 
@@ -29,6 +30,14 @@ def _fail(message: str) -> None:
     for line in message.splitlines():
         click.echo(f"deskplane: {line}", err=True)
     sys.exit(1)
+
+
+def _checked(part: Any, value: str) -> Any:
+    """A value by the rules of its field. Raises ValueError."""
+    try:
+        return part.deserialize(value)
+    except ValidationError as error:
+        raise ValueError(f"{value!r} {error.messages[0]}") from None
 
 
 def clean_errors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,9 +53,10 @@ def clean_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             lines = [f"{entry.pointer}: {entry.detail}" for entry in problem.errors]
             _fail("\n".join(lines) or problem.detail)
         except SQLAlchemyError as error:
-            found = translated(error) if hasattr(error, "orig") else error  # type: ignore[arg-type]
-            text = found.detail if isinstance(found, Problem) else str(getattr(error, "orig", error))
-            _fail(f"database: {text.strip().splitlines()[0]}")
+            text = str(getattr(error, "orig", error)).strip().splitlines()[0]
+            if "no such table" in text or getattr(getattr(error, "orig", None), "sqlstate", None) == "42P01":
+                text = "has no tables yet; run: deskplane migrate"
+            _fail(f"database: {text}")
         except OSError as error:
             _fail(f"{error.filename or 'system'}: {error.strerror}")
 
@@ -88,9 +98,10 @@ def serve(config: str | None, bind: str | None, workers: int | None, threads: in
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
     # imported once the directory is known: the metrics library reads it on import
     from deskplane.app import make_desk, migrate
-    from deskplane.serving import run
+    from deskplane.serving import require_free, run
 
     try:
+        require_free(settings.bind)
         desk = make_desk(settings)
         if settings.migrate_on_start:
             migrate(desk)
@@ -170,6 +181,7 @@ def create_admin(config: str | None, username: str, password_stdin: bool, if_mis
     """Make an administrator. Without a password he works through API keys only."""
     from deskplane.app import make_desk
 
+    username = _checked(UserSchema().fields["username"], username)
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
     if password is not None and len(password) < 8:
         raise ValueError("the password must have at least 8 characters")
@@ -215,6 +227,7 @@ def create_key(config: str | None, username: str, name: str, scopes: tuple[str, 
     unknown = sorted(set(scopes) - set(PERMISSIONS))
     if unknown:
         raise ValueError(f"there is no permission {', '.join(unknown)}; there are: {', '.join(sorted(PERMISSIONS))}")
+    name = _checked(ApiKeyOptions().fields["name"], name)
     desk = make_desk(_settings(config))
     wanted = {"name": name, "scopes": sorted(set(scopes)) or None}
 

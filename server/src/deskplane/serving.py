@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from flask import Flask
@@ -10,7 +11,7 @@ from gunicorn.app.base import BaseApplication
 from prometheus_client import multiprocess
 
 from deskplane.app import create_app, make_desk
-from deskplane.settings import Settings
+from deskplane.settings import Settings, SettingsError
 
 
 class Application(BaseApplication):  # type: ignore[misc]
@@ -49,6 +50,20 @@ class Application(BaseApplication):  # type: ignore[misc]
 def _forget(_server: Any, process: Any) -> None:
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+
+
+def require_free(bind: str) -> None:
+    """Raises SettingsError where nobody can listen there: gunicorn would try for seconds, and then say little."""
+    host, _, port = bind.rpartition(":")
+    if int(port) > 65535:
+        raise SettingsError(f"bind: {port} is no port; choose one from 1 to 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise SettingsError(f"bind: cannot listen on {bind}: {error.strerror}") from None
 
 
 def run(settings: Settings) -> None:

@@ -6,6 +6,7 @@ Everything else is a setting in the database. Unsafe values are refused at the s
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,12 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 LEAST_SECRET = 32
+ADDRESS = r"^([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$"
+"""Host and port."""
 _KNOWN_SECRETS = {"changeme", "change-me", "secret", "default", "password", "deskplane", "insecure"}
 
 
@@ -37,7 +42,7 @@ class Settings(BaseSettings):
     )
     secret_key: str | None = Field(None, description="at least 32 random characters; seals secrets, signs cursors")
     secret_key_file: Path | None = Field(None, description="file that holds the secret key, readable by its owner only")
-    bind: str = Field("127.0.0.1:8080", description="address and port that the server listens on")
+    bind: str = Field("127.0.0.1:8080", pattern=ADDRESS, description="address and port that the server listens on")
     workers: int = Field(2, ge=1, le=64, description="server processes")
     threads: int = Field(4, ge=1, le=64, description="requests that each process serves at once")
     public_address: str = Field("", description="address under which the server is reached; else the request's")
@@ -71,9 +76,14 @@ class Settings(BaseSettings):
         if self.secret_key_file is None:
             raise SettingsError("secret_key: is not set; set DESKPLANE_SECRET_KEY or secret_key_file")
         try:
-            return self.secret_key_file.read_text().strip()
+            found = self.secret_key_file.read_text().strip()
         except OSError as error:
             raise SettingsError(f"secret_key_file: cannot be read: {error.strerror}: {error.filename}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"secret_key_file: {self.secret_key_file} is not text") from None
+        if not found:
+            raise SettingsError(f"secret_key_file: is empty, so that the secret key is not set: {self.secret_key_file}")
+        return found
 
 
 class SettingsError(Exception):
@@ -129,25 +139,37 @@ def findings(settings: Settings) -> list[Finding]:
     for name, path in (("secret_key_file", settings.secret_key_file), ("configuration file", _config_file())):
         if path is None or not path.exists():
             continue
-        holds_secret = name == "secret_key_file" or settings.secret_key is not None
-        if holds_secret and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             found.append(Finding(name, f"{path} can be read by everyone", f"run: chmod o= {path}"))
     if settings.debug and settings.environment == "production":
         found.append(Finding("debug", "is on in production", "set debug to false"))
-    if not settings.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
+    if not _is_database(settings.database_url):
         found.append(
             Finding(
                 "database_url",
-                "names neither SQLite nor PostgreSQL",
+                "names neither SQLite nor PostgreSQL, or not in this form",
                 "use sqlite:////path/desk.db or postgresql+psycopg://user:password@host/database",
             )
         )
     return found
 
 
+def _is_database(url: str) -> bool:
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        return False
+    try:
+        return bool(make_url(url).database)
+    except (ArgumentError, ValueError):
+        return False
+
+
 def _config_file() -> Path | None:
+    """The configuration file, where it holds a secret: the secret key, or the database's password."""
     file = os.environ.get("DESKPLANE_CONFIG")
-    return Path(file) if file and "DESKPLANE_SECRET_KEY" not in os.environ else None
+    if not file or not Path(file).exists():
+        return None
+    text = Path(file).read_text(errors="replace")
+    return Path(file) if re.search(r"^\s*secret_key\s*:|://[^/\s]*:[^/\s]*@", text, re.MULTILINE) else None
 
 
 def require_safe(settings: Settings) -> None:

@@ -43,6 +43,7 @@ def configure(log_format: str, level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # which else tells of itself at every look at the database
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -32,6 +32,12 @@ def head() -> str:
     return found
 
 
+@cache
+def known() -> frozenset[str]:
+    """Every migration of this version."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+
+
 def revision_of(connection: Connection) -> str | None:
     """The migration that a database is at."""
     return MigrationContext.configure(connection).get_current_revision()
@@ -44,6 +50,10 @@ def upgrade(database: Database, to: str = "head") -> tuple[str | None, str | Non
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = revision_of(connection)
+        if before is not None and before not in known():
+            raise ValueError(
+                f"the database is at migration {before}, which this version does not know; use the version that made it"
+            )
         settings = config()
         settings.attributes["connection"] = connection
         command.upgrade(settings, to)

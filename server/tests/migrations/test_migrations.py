@@ -1,0 +1,140 @@
+"""Migrations: from the first one to what the models say, on both databases, by however many at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from conftest import DATABASES, settings
+from deskplane import migrations
+from deskplane.app import make_desk, migrate
+from deskplane.migrations.tables import metadata
+
+
+@pytest.fixture(params=DATABASES)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'desk.db'}"
+    else:
+        yield request.getfixturevalue("postgres").new()
+
+
+def _indexes(connection: Any) -> dict[str, str]:
+    """Every index with an expression or a condition, which alembic's comparison leaves out: name to definition."""
+    if connection.dialect.name == "sqlite":
+        statement = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    else:
+        statement = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
+    return {name: " ".join(definition.split()) for name, definition in connection.execute(text(statement))}
+
+
+# those indexes are compared by hand below
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+def test_the_migrations_lead_to_what_the_models_say(empty_url: str) -> None:
+    desk = make_desk(settings(empty_url))
+    script = ScriptDirectory.from_config(migrations.config())
+    for step in reversed(list(script.walk_revisions())):
+        migrations.upgrade(desk.database, step.revision)
+    with desk.database.writing.connect() as connection:
+        assert migrations.revision_of(connection) == migrations.head()
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+        migrated = _indexes(connection)
+        tables = set(inspect(connection).get_table_names())
+    assert tables == {table.name for table in metadata.tables.values()} | {"alembic_version"}
+    # what the models would make by themselves, beside it
+    with desk.database.writing.begin() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+    with desk.database.writing.connect() as connection:
+        made = _indexes(connection)
+    made = {name: definition for name, definition in made.items() if "alembic" not in name}
+    assert {name: value for name, value in migrated.items() if "alembic" not in name} == made
+    assert any("coalesce" in definition.lower() for definition in made.values())
+    desk.database.dispose()
+
+
+def test_a_second_run_changes_nothing(empty_url: str) -> None:
+    desk = make_desk(settings(empty_url))
+    assert migrate(desk) == (None, migrations.head())
+    with desk.database.transaction(write=False) as session:
+        before = [session.execute(table.select()).all() for table in metadata.sorted_tables]
+    assert migrate(desk) == (migrations.head(), migrations.head())
+    with desk.database.transaction(write=False) as session:
+        assert [session.execute(table.select()).all() for table in metadata.sorted_tables] == before
+    desk.database.dispose()
+
+
+def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
+    program = (
+        "import sys; from deskplane.app import make_desk, migrate; from deskplane.settings import Settings; "
+        "desk = make_desk(Settings(environment='test', database_url=sys.argv[1], secret_key='x' * 40)); "
+        "sys.stdin.readline(); print(migrate(desk)[0])"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], answers
+    assert sorted(out.strip() for out, _ in answers) == sorted(["None", *[migrations.head()] * 2])
+
+
+def test_a_database_that_a_newer_version_made_is_refused(empty_url: str) -> None:
+    desk = make_desk(settings(empty_url))
+    migrate(desk)
+    with desk.database.writing.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ValueError, match="does not know"):
+        migrate(desk)
+    desk.database.dispose()
+
+
+def test_a_server_whose_database_is_not_migrated_is_not_ready(empty_url: str) -> None:
+    from deskplane.app import create_app
+
+    desk = make_desk(settings(empty_url))
+    answer = create_app(desk).test_client().get("/readyz")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.get_json()["type"] == "urn:deskplane:problem:not_migrated"
+    migrate(desk)
+    assert create_app(desk).test_client().get("/readyz").status_code == 200
+    desk.database.dispose()
+
+
+def test_a_database_out_of_reach_is_503_and_the_process_stays_alive() -> None:
+    from deskplane.app import create_app
+
+    desk = make_desk(settings("postgresql+psycopg://desk:canary-Xy7Qw2@127.0.0.1:1/desk"))
+    client = create_app(desk).test_client()
+    key = {"Authorization": "Bearer dpk_000000000000_" + "x" * 43, "Content-Type": "application/json"}
+    for answer in (
+        client.get("/readyz"),
+        client.get("/api/v1/labels", headers=key),
+        client.post("/api/v1/labels/apply", data='{"name": "x"}', headers=key),
+    ):
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "canary" not in answer.get_data(as_text=True)
+    assert client.get("/healthz").status_code == 200

@@ -1,0 +1,215 @@
+"""The command line: as its users meet it, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conftest import Api, settings
+from deskplane.app import create_app, make_desk
+from deskplane.migrations import head
+
+SECRET = "vX3kq9Zt7Lw2Rb8Nc5Hd1Gf6Js4Kp0Ym-Qe"
+
+
+DRIVER = """
+import json, os, sys
+from click.testing import CliRunner
+from deskplane.cli import main
+for line in sys.stdin:
+    call = json.loads(line)
+    for name in [name for name in os.environ if name.startswith("DESKPLANE_")]:
+        del os.environ[name]
+    os.environ.update(call["variables"])
+    done = CliRunner().invoke(main, call["arguments"], input=call["text"], prog_name="deskplane")
+    fault = None if done.exception is None or isinstance(done.exception, SystemExit) else repr(done.exception)
+    print(json.dumps([done.exit_code, done.stdout, done.stderr, fault]), flush=True)
+"""
+"""One process for all commands, since most of the time of each goes into imports; not pytest's own, whose logs and
+environment the commands would change."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Terminal:
+    """Where commands are typed."""
+
+    def __init__(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DESKPLANE_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, *arguments: str, url: str = "sqlite:///none.db", text: str = "", **variables: str) -> Done:
+        """Runs `deskplane`, and asserts that it shows neither a traceback nor the secret key."""
+        variables = {"DESKPLANE_SECRET_KEY": SECRET, "DESKPLANE_DATABASE_URL": url, **variables}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"arguments": arguments, "variables": variables, "text": text}) + "\n")
+        self.process.stdin.flush()
+        code, stdout, stderr, fault = json.loads(self.process.stdout.readline())
+        assert fault is None, f"{arguments}: {fault}"
+        assert SECRET not in stdout + stderr
+        return Done(code, stdout, stderr)
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    terminal.process.communicate(timeout=30)
+
+
+def failure(done: Done) -> str:
+    """The one line that a failed command says."""
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("deskplane: ")]
+    assert len(lines) == 1, done.stderr
+    assert done.stdout == ""
+    return lines[0].removeprefix("deskplane: ")
+
+
+def test_every_command_explains_itself() -> None:
+    from click import Group
+    from click.testing import CliRunner
+
+    from deskplane.cli import main
+
+    def walk(command: Group, path: list[str]) -> None:
+        for name, inner in command.commands.items():
+            shown = CliRunner().invoke(main, [*path, name, "--help"])
+            assert shown.exit_code == 0
+            assert inner.help, name
+            assert inner.help.splitlines()[0] in " ".join(shown.output.split())
+            for parameter in inner.params:
+                if getattr(parameter, "help", None) is not None:
+                    assert parameter.help, (name, parameter.name)  # type: ignore[attr-defined]
+            if isinstance(inner, Group):
+                walk(inner, [*path, name])
+
+    assert isinstance(main, Group)
+    walk(main, [])
+    assert set(main.commands) == {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds"}
+
+
+def test_a_fresh_desk_is_set_up_step_by_step_and_each_step_can_be_repeated(run: Terminal, database_url: str) -> None:
+    assert run("migrate", url=database_url).stdout == "already at " + head() + "\n"
+    assert run("check", url=database_url).stdout == "nothing is wrong\n"
+    made = run("user", "create-admin", "boss", "--password-stdin", url=database_url, text="long enough\n")
+    assert (made.returncode, made.stdout) == (0, "")
+    again = run("user", "create-admin", "boss", "--if-missing", url=database_url)
+    assert (again.returncode, "is an administrator already" in again.stderr) == (0, True)
+    assert "exists already" in failure(run("user", "create-admin", "boss", url=database_url))
+    key = run("key", "create", "--user", "boss", "--name", "ci", "--scope", "labels:manage", url=database_url)
+    assert key.returncode == 0
+    assert key.stdout.startswith("dpk_")
+    assert key.stdout.count("\n") == 1
+    quiet = run("key", "create", "--user", "boss", "--name", "ci", "--if-missing", url=database_url)
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert "already" in failure(run("key", "create", "--user", "boss", "--name", "ci", url=database_url))
+    assert run("user", "promote", "boss", url=database_url).returncode == 0
+    assert _works(database_url, key.stdout.strip())
+
+
+def _works(url: str, key: str) -> bool:
+    desk = make_desk(settings(url))
+    api = Api(create_app(desk).test_client(), key, desk)
+    found = [api.request("POST", "/labels/apply", {"name": "x"}).status_code, api.request("GET", "/users").status_code]
+    desk.database.dispose()
+    return found == [201, 403]
+
+
+def test_promote_recovers_an_account_that_was_disabled_and_deleted(
+    run: Terminal, api: object, database_url: str
+) -> None:
+    from conftest import Api
+
+    assert isinstance(api, Api)
+    api.apply("users", username="mia", enabled=False)
+    api.apply("users", username="mia", state="absent")
+    assert run("user", "promote", "mia", url=database_url).returncode == 0
+    found = api.call("GET", "/users?username=mia")["items"][0]
+    assert (found["enabled"], found["roles"]) == (True, ["admin"])
+
+
+def test_bad_names_are_refused_before_anything_is_made(run: Terminal, database_url: str) -> None:
+    for name in ("", "a b", "x" * 121, "-", "a\nb"):
+        assert failure(run("user", "create-admin", "--", name, url=database_url))
+    assert "8 characters" in failure(
+        run("user", "create-admin", "mia", "--password-stdin", url=database_url, text="short\n")
+    )
+    assert "no user named nobody" in failure(run("user", "promote", "nobody", url=database_url))
+    assert "no user named nobody" in failure(run("key", "create", "--user", "nobody", "--name", "x", url=database_url))
+    for name in ("", "x" * 121, "a\nb"):
+        assert failure(run("key", "create", "--user", "nobody", "--name", name, url=database_url))
+    wrong = failure(run("key", "create", "--user", "nobody", "--name", "x", "--scope", "everything", url=database_url))
+    assert "there is no permission everything" in wrong
+
+
+def test_a_database_that_is_not_there_or_not_ready_is_one_line(run: Terminal, tmp_path: Path) -> None:
+    empty = f"sqlite:///{tmp_path / 'empty.db'}"
+    for arguments in (["user", "create-admin", "root"], ["user", "promote", "root"]):
+        assert failure(run(*arguments, url=empty)) == "database: has no tables yet; run: deskplane migrate"
+    assert "run: deskplane migrate" in failure(run("worker", url=empty))
+    checked = run("check", url=empty)
+    assert (checked.returncode, "run: deskplane migrate" in checked.stdout) == (1, True)
+    (tmp_path / "text.db").write_text("this is no database, " * 100)
+    assert "not a database" in failure(run("migrate", url=f"sqlite:///{tmp_path / 'text.db'}"))
+    assert "No such file" in failure(run("migrate", url=f"sqlite:///{tmp_path / 'no' / 'desk.db'}"))
+    refused = failure(run("migrate", url="postgresql+psycopg://desk:canary-Xy7Qw2@127.0.0.1:1/desk"))
+    assert refused.startswith("database: ")
+    assert "canary" not in refused
+
+
+def test_a_database_of_a_newer_version_is_left_alone(run: Terminal, tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "desk.db"
+    assert run("migrate", url=f"sqlite:///{path}").stdout == f"migrated from nothing to {head()}\n"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for command in ("migrate", "serve"):
+        assert "does not know" in failure(run(command, url=f"sqlite:///{path}"))
+
+
+def test_an_address_where_nobody_can_listen_is_one_line(run: Terminal, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'desk.db'}"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert (
+            failure(run("serve", "--bind", address, url=url))
+            == f"bind: cannot listen on {address}: Address already in use"
+        )
+    assert "no port" in failure(run("serve", "--bind", "127.0.0.1:99999", url=url))
+    assert failure(run("serve", "--bind", "nonsense", url=url)).startswith("bind: ")
+    assert failure(run("serve", "--bind", "198.51.100.1:8080", url=url)).startswith("bind: cannot listen")
+
+
+def test_unsafe_settings_keep_every_command_from_working(run: Terminal) -> None:
+    for arguments in (["serve"], ["worker"], ["migrate"], ["user", "promote", "x"]):
+        assert failure(run(*arguments, DESKPLANE_SECRET_KEY="short")).startswith("secret_key: ")
+    assert "does not exist" in failure(run("--config", "none.yml", "migrate"))
+
+
+def test_documents_need_neither_settings_nor_a_database(run: Terminal) -> None:
+    document = json.loads(run("openapi", DESKPLANE_SECRET_KEY="", DESKPLANE_DATABASE_URL="x").stdout)
+    assert document["openapi"] == "3.1.0"
+    kinds = json.loads(run("describe-kinds", DESKPLANE_SECRET_KEY="", DESKPLANE_DATABASE_URL="x").stdout)["kinds"]
+    assert {"customer", "department", "sla_policy", "webhook", "user", "role"} <= {kind["name"] for kind in kinds}
