@@ -1,4 +1,8 @@
-"""The command `deskplane`."""
+"""The command `deskplane`.
+
+Rooms are imported by the commands that need them: `serve` must name the directory of the metrics before their
+library is imported, which looks for it then and never again.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,6 @@ from deskplane.kernel import logging as logs
 from deskplane.kernel import openapi as openapi_document
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import Problem
-from deskplane.people import keys, service
-from deskplane.people.schemas import ApiKeyOptions, UserSchema
 from deskplane.settings import Settings, SettingsError, findings, load, require_safe
 
 
@@ -96,7 +98,6 @@ def serve(config: str | None, bind: str | None, workers: int | None, threads: in
     settings = _settings(config, bind=bind, workers=workers, threads=threads)
     directory = tempfile.mkdtemp(prefix="deskplane-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-    # imported once the directory is known: the metrics library reads it on import
     from deskplane.app import make_desk, migrate
     from deskplane.serving import require_free, run
 
@@ -180,6 +181,8 @@ def user() -> None:
 def create_admin(config: str | None, username: str, password_stdin: bool, if_missing: bool) -> None:
     """Make an administrator. Without a password he works through API keys only."""
     from deskplane.app import make_desk
+    from deskplane.people import service
+    from deskplane.people.schemas import UserSchema
 
     username = _checked(UserSchema().fields["username"], username)
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
@@ -202,6 +205,7 @@ def create_admin(config: str | None, username: str, password_stdin: bool, if_mis
 def promote(config: str | None, username: str) -> None:
     """Make an account an administrator, enabled: the recovery when nobody can log in."""
     from deskplane.app import make_desk
+    from deskplane.people import service
 
     desk = make_desk(_settings(config))
     desk.database.run(lambda session: service.promote(desk.command_line(session), username), write=True)
@@ -223,6 +227,8 @@ def key() -> None:
 def create_key(config: str | None, username: str, name: str, scopes: tuple[str, ...], if_missing: bool) -> None:
     """Make an API key and print it, alone, on standard output. It is shown once."""
     from deskplane.app import make_desk
+    from deskplane.people import keys, service
+    from deskplane.people.schemas import ApiKeyOptions
 
     unknown = sorted(set(scopes) - set(PERMISSIONS))
     if unknown:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import socket
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger as GunicornLogger
 from prometheus_client import multiprocess
 
 from deskplane.app import create_app, make_desk
 from deskplane.settings import Settings, SettingsError
+
+
+class Log(GunicornLogger):  # type: ignore[misc]
+    """Gunicorn's own lines through the process's log, in its form."""
+
+    def setup(self, cfg: Any) -> None:
+        self.loglevel = self.LOG_LEVELS.get(cfg.loglevel, logging.INFO)
+        self.error_log.setLevel(self.loglevel)
+        self.error_log.handlers[:] = []
+        self.error_log.propagate = True
 
 
 class Application(BaseApplication):  # type: ignore[misc]
@@ -36,6 +49,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             "limit_request_line": 8190,
             "control_socket_disable": True,
             "loglevel": settings.log_level,
+            "logger_class": Log,
             "child_exit": _forget,
             "proc_name": "deskplane",
         }
@@ -44,7 +58,11 @@ class Application(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        return create_app(make_desk(self.settings))
+        app = create_app(make_desk(self.settings))
+        gc.collect()
+        gc.freeze()  # what is loaded stays for good: no collection needs to look at it again
+        gc.set_threshold(10_000, 20, 20)
+        return app
 
 
 def _forget(_server: Any, process: Any) -> None:
