@@ -6,7 +6,8 @@ of what makes a product: rights, validation, policies, idempotency, request ids,
 Run by run.py:  REFERENCE_DB=/path/file.db gunicorn reference:app
 """
 # ruff: noqa: SIM905
-# fmt: off: one screen, so that anybody can see that nothing was left out or put in
+# one screen, so that anybody can see that nothing was left out or put in
+# fmt: off
 import fcntl
 import hashlib
 import hmac

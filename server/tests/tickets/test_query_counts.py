@@ -80,7 +80,8 @@ def test_a_page_of_a_hundred_takes_as_many_statements_as_one_of_ten(api: Api, bu
             assert len(page["items"]) == min(limit, 120 if "label" not in query and "customer" not in query else 30)
             counts[limit] = len(statements)
         assert len(set(counts.values())) == 1, counts
-        assert counts[100] <= 4, statements
+        # a filter by label or tag first asks whether the word is a common one
+        assert counts[100] <= (5 if "label" in query or "tag" in query else 4), statements
 
 
 def test_history_and_messages_take_as_many_statements_for_many_as_for_few(api: Api, busy_desk: Desk) -> None:

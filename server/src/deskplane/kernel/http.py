@@ -202,7 +202,7 @@ class Endpoint:
                 revision=revision,
                 dry_run=dry_run,
                 request_id=structlog.contextvars.get_contextvars().get("request_id"),
-                public_address=server.public_address or request.host_url.rstrip("/"),
+                public_address=server.public_address or f"{request.scheme}://{request.host}",
                 path=path,
                 query=query if isinstance(query, dict) else {},
                 body=body.copy() if isinstance(body, dict) else {},
@@ -210,6 +210,8 @@ class Endpoint:
                 if_none_match=request.headers.get("If-None-Match"),
             )
 
+        if operation.beforehand is not None and isinstance(body, dict):
+            operation.beforehand(body)
         prepared: Any = None
         if operation.prepare is not None:
             prepare = operation.prepare

@@ -49,6 +49,7 @@ class Operation:
         dry_permission: further permissions that suffice where `dry_run` is asked for.
         answers: status → (description, JSON Schema of the answer or None).
         idempotency: whether an Idempotency-Key is honoured.
+        beforehand: runs with the body, before any transaction; for work that can be done ahead of the lock.
         prepare: runs before, in a transaction of its own that only reads; for what must not be done under a lock.
     """
 
@@ -69,4 +70,5 @@ class Operation:
     idempotency: bool = False
     etag: bool = False
     prepare: Callable[[Call], Any] | None = None
+    beforehand: Callable[[dict[str, Any]], object] | None = None
     description: str = ""

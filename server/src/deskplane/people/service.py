@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
+from deskplane.kernel.db import execute
 from deskplane.kernel.fields import SECRET_SHOWN
 from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.ids import new_id
@@ -74,7 +75,7 @@ class Authenticator:
         if parts is None:
             raise unauthenticated("this is no API key; keys look like dpk_<id>_<secret>")
         key_id, secret = parts
-        row = session.execute(_KEY, {"of_id": key_id}).first()
+        row = execute(session, _KEY, {"of_id": key_id}).first()
         now = clock.now()
         if row is None or not keys.matches(secret, row.secret_hash):
             raise unauthenticated(BAD_KEY)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
+from deskplane.kernel.db import execute
 from deskplane.kernel.etag import etag, not_modified
 from deskplane.kernel.fields import Flag
 from deskplane.kernel.markup import to_html
@@ -46,6 +47,11 @@ class ApplyQuery(Schema):
     )
 
 
+def _render(body: dict[str, Any]) -> None:
+    """Rendering takes as long as a creation's statements; done here, nobody waits for the write lock meanwhile."""
+    to_html(body.get("description") or "")
+
+
 def create(call: Call) -> Reply:
     """POST /tickets"""
     draft = service.open_ticket(call, call.body)
@@ -73,19 +79,10 @@ def apply(call: Call) -> Reply:
 def listing(call: Call) -> Reply:
     """GET /tickets"""
     query = call.query
-    statement = queries.SELECT
-    condition = queries.visible(call.actor)
-    if condition is not None:
-        statement = statement.where(condition)
-    conditions = queries.filters(query, call.clock.now())
-    if conditions:
-        statement = statement.where(*conditions)
+    statement = queries.listing(call, query)
     order = pagination.choose(queries.ORDERS, query["sort"])
     scope = f"tickets {query['sort']}"
-    statement = pagination.page(
-        statement, order, scope=scope, cursor=query["cursor"], limit=query["limit"], vault=call.vault
-    )
-    rows = call.session.execute(statement).all()
+    rows = execute(call.session, statement, {}).all()
     rows, following = pagination.cut(rows, order, scope=scope, limit=query["limit"], vault=call.vault)
     return Reply({"items": queries.answers(call, rows), "next_cursor": following})
 
@@ -191,6 +188,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=("tickets:create",),
         body=TicketCreate,
+        beforehand=_render,
         write=True,
         idempotency=True,
         answers={201: ("The ticket.", thing)},
@@ -206,6 +204,7 @@ def operations() -> Iterable[Operation]:
         dry_permission=("configuration:plan",),
         query=ApplyQuery,
         body=TicketApply,
+        beforehand=_render,
         partial=True,
         write=True,
         idempotency=True,
@@ -245,6 +244,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=ACCESS,
         body=TicketPatch,
+        beforehand=_render,
         partial=True,
         write=True,
         etag=True,

@@ -79,6 +79,7 @@ class Ticket(Base):
         Index("ix_tickets_department", "department_id", "updated_at", "id"),
         Index("ix_tickets_assignee", "assignee_id", "updated_at", "id"),
         Index("ix_tickets_reporter", "reporter_id", "updated_at", "id"),
+        Index("ix_tickets_title", "title"),
         Index(
             "ix_tickets_correlation_key",
             "correlation_key",

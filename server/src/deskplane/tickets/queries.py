@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
 
+import orjson
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     Select,
     Table,
@@ -17,17 +20,18 @@ from sqlalchemy import (
     bindparam,
     false,
     func,
-    literal_column,
     or_,
     select,
     true,
-    union_all,
 )
 
 from deskplane.customers.models import Customer
 from deskplane.desks.models import Department, Label, TicketType
 from deskplane.desks.settings import setting
+from deskplane.kernel import pagination
 from deskplane.kernel.actor import Actor
+from deskplane.kernel.crypto import Vault
+from deskplane.kernel.db import execute
 from deskplane.kernel.markup import to_html
 from deskplane.kernel.pagination import Order
 from deskplane.kernel.words import ENDED, PRIORITIES
@@ -160,8 +164,13 @@ def may_see(actor: Actor, customer_id: str | None, department_id: str | None) ->
     return by_customer and by_department
 
 
+_NOTHING = ("none", False)
+
+
 def _clock(values: Sequence[Any], now: datetime) -> tuple[dict[str, Any], tuple[str, bool]]:
     phase, warn_at, critical_at, due_at, met_at = values
+    if phase is None and met_at is None:  # nothing was promised: most tickets of most desks
+        return {"state": "none", "due_at": None, "warn_at": None, "critical_at": None, "met_at": None}, _NOTHING
     state = Deadline(phase, warn_at, critical_at, due_at, met_at).state(now)
     shown = {"state": state, "due_at": due_at, "warn_at": warn_at, "critical_at": critical_at, "met_at": met_at}
     return shown, (state, met_at is not None)
@@ -183,7 +192,9 @@ def answer(
     resolution, resolution_state = _clock(clocks[5:], now)
     found["sla"] = {
         "policy": policy,
-        "state": worst([response_state, resolution_state]),
+        "state": "none"
+        if response_state is resolution_state is _NOTHING
+        else worst([response_state, resolution_state]),
         "response": response,
         "resolution": resolution,
     }
@@ -197,19 +208,26 @@ def with_html(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _words(of: Callable[[Any], ColumnElement[bool]]) -> Any:
-    """Tags and label names in one statement; made for one ticket, and for many."""
-    tags = select(ticket_tags.c.ticket_id, literal_column("0"), ticket_tags.c.tag).where(of(ticket_tags.c.ticket_id))
+def _words(gather: Callable[..., Any], of: Callable[[Any], ColumnElement[bool]]) -> Any:
+    """Tags and label names in one row: each row that SQLite steps to costs a release of the interpreter's lock,
+    which under load is dear."""
+    tags = select(gather(ticket_tags.c.ticket_id, ticket_tags.c.tag)).where(of(ticket_tags.c.ticket_id))
     labels = (
-        select(ticket_labels.c.ticket_id, literal_column("1"), _labels.c.name)
+        select(gather(ticket_labels.c.ticket_id, _labels.c.name))
         .join(_labels, _labels.c.id == ticket_labels.c.label_id)
         .where(of(ticket_labels.c.ticket_id))
     )
-    return union_all(tags, labels)
+    return select(tags.scalar_subquery(), labels.scalar_subquery())
 
 
-_WORDS_OF_ONE = _words(lambda column: column == bindparam("of_ticket"))
-_WORDS_OF_MANY = _words(lambda column: column.in_(bindparam("of_tickets", expanding=True)))
+_WORDS_SQLITE = _words(
+    lambda *pair: func.json_group_array(func.json_array(*pair)),
+    lambda column: column.in_(select(func.json_each(bindparam("of_tickets")).table_valued("value").c.value)),
+)
+_WORDS_POSTGRESQL = _words(
+    lambda *pair: func.json_agg(func.json_build_array(*pair)),
+    lambda column: column == func.any(bindparam("of_tickets", type_=ARRAY(BigInteger))),
+)
 
 
 def words(work: Work, ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
@@ -217,15 +235,16 @@ def words(work: Work, ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[in
     found: tuple[dict[int, list[str]], dict[int, list[str]]] = (defaultdict(list), defaultdict(list))
     if not ids:
         return found
-    if len(ids) == 1:
-        rows = work.session.execute(_WORDS_OF_ONE, {"of_ticket": ids[0]})
+    if work.is_sqlite:
+        parts = execute(work.session, _WORDS_SQLITE, {"of_tickets": orjson.dumps(list(ids)).decode()}).one()
+        pairs = [orjson.loads(part) for part in parts]
     else:
-        rows = work.session.execute(_WORDS_OF_MANY, {"of_tickets": ids})
-    for ticket, sort, word in rows:
-        found[sort][ticket].append(word)
-    for by_ticket in found:
-        for several in by_ticket.values():
-            several.sort()
+        pairs = [part or [] for part in execute(work.session, _WORDS_POSTGRESQL, {"of_tickets": list(ids)}).one()]
+    for by_ticket, several in zip(found, pairs, strict=True):
+        for ticket, word in several:
+            by_ticket[ticket].append(word)
+        for words_of_one in by_ticket.values():
+            words_of_one.sort()
     return found
 
 
@@ -250,7 +269,7 @@ def by_number(work: Work, number: str) -> Any:
     if parts is None:
         return None
     parameters = {"of_prefix": parts[0], "of_sequence": parts[1]}
-    return work.session.execute(_by_number(work.actor), parameters).first()
+    return execute(work.session, _by_number(work.actor), parameters).first()
 
 
 def _named(column: Any, id_column: Any, name: str) -> ColumnElement[bool]:
@@ -270,8 +289,13 @@ _REFERENCES = {
 }
 
 
-def filters(query: Mapping[str, Any], now: datetime) -> list[ColumnElement[bool]]:
-    """The conditions of the list's filters."""
+def _among(found: Select[Any], column: Any, common: bool) -> ColumnElement[bool]:
+    return found.where(column == T.id).correlate(TICKETS).exists() if common else T.id.in_(found)
+
+
+def filters(query: Mapping[str, Any], now: datetime, common: frozenset[str] = frozenset()) -> list[ColumnElement[bool]]:
+    """The conditions of the list's filters. `common` says which of tag and label so many tickets bear that walking
+    the tickets in order and asking each finds a page sooner than gathering all that bear it, and sorting those."""
     found: list[ColumnElement[bool]] = []
     if query["status"]:
         found.append(T.status.in_(query["status"]))
@@ -286,10 +310,12 @@ def filters(query: Mapping[str, Any], now: datetime) -> list[ColumnElement[bool]
         if query[name] is not None:
             found.append(getattr(T, name) == query[name])
     if query["tag"] is not None:
-        found.append(T.id.in_(select(ticket_tags.c.ticket_id).where(ticket_tags.c.tag == query["tag"])))
+        tagged = select(ticket_tags.c.ticket_id).where(ticket_tags.c.tag == query["tag"])
+        found.append(_among(tagged, ticket_tags.c.ticket_id, "tag" in common))
     if query["label"] is not None:
         label = select(_labels.c.id).where(_labels.c.name == query["label"]).scalar_subquery()
-        found.append(T.id.in_(select(ticket_labels.c.ticket_id).where(ticket_labels.c.label_id == label)))
+        labelled = select(ticket_labels.c.ticket_id).where(ticket_labels.c.label_id == label)
+        found.append(_among(labelled, ticket_labels.c.ticket_id, "label" in common))
     if query["updated_since"] is not None:
         found.append(T.updated_at >= query["updated_since"])
     if query["due_before"] is not None:
@@ -348,3 +374,58 @@ ORDERS = {
     )
     for name, columns, descending, read in _SORTS
 }
+
+
+_SELDOM_AGAIN = ("cursor", "title", "correlation_key", "sla_state", "due_before", "updated_since")
+"""Parameters whose values are hardly ever asked for again, or that are compared with the time."""
+MANY = 1000
+_FEW = {
+    "tag": select(func.count()).select_from(
+        select(ticket_tags.c.tag).where(ticket_tags.c.tag == bindparam("of_word")).limit(MANY).subquery()
+    ),
+    "label": select(func.count()).select_from(
+        select(ticket_labels.c.label_id)
+        .join(_labels, _labels.c.id == ticket_labels.c.label_id)
+        .where(_labels.c.name == bindparam("of_word"))
+        .limit(MANY)
+        .subquery()
+    ),
+}
+
+
+def listing(work: Work, query: Mapping[str, Any]) -> Select[Any]:
+    """One page of the tickets that the caller sees and asks for.
+
+    A first page is asked for again and again, and making its statement costs as much as running it: it is kept.
+    """
+    common = frozenset(
+        name
+        for name, counting in _FEW.items()
+        if query[name] is not None and work.session.execute(counting, {"of_word": query[name]}).scalar_one() >= MANY
+    )
+    if any(query[name] is not None for name in _SELDOM_AGAIN):
+        return _listing(work.actor, query, common, work.clock.now(), work.vault)
+    asked = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in query.items())
+    return _kept_listing(work.actor, asked, common, work.vault)
+
+
+def _listing(
+    actor: Actor, query: Mapping[str, Any], common: frozenset[str], now: datetime, vault: Vault
+) -> Select[Any]:
+    condition = visible(actor)
+    statement = SELECT.where(*([] if condition is None else [condition]), *filters(query, now, common))
+    return pagination.page(
+        statement,
+        pagination.choose(ORDERS, query["sort"]),
+        scope=f"tickets {query['sort']}",
+        cursor=query["cursor"],
+        limit=query["limit"],
+        vault=vault,
+    )
+
+
+@lru_cache(maxsize=512)
+def _kept_listing(
+    actor: Actor, asked: tuple[tuple[str, Any], ...], common: frozenset[str], vault: Vault
+) -> Select[Any]:
+    return _listing(actor, dict(asked), common, datetime.min.replace(tzinfo=UTC), vault)

@@ -368,6 +368,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("resolution_phase = 'running'"),
         postgresql_where=sa.text("resolution_phase = 'running'"),
     )
+    op.create_index("ix_tickets_title", "tickets", ["title"], unique=False)
     op.create_index("ix_tickets_status", "tickets", ["status", "updated_at", "id"], unique=False)
     op.create_index("ix_tickets_updated_at", "tickets", ["updated_at", "id"], unique=False)
     op.create_table(
