@@ -5,6 +5,7 @@ one select with the joins that turn ids into names, one durable transaction for 
 of what makes a product: rights, validation, policies, idempotency, request ids, logs, metrics, error documents.
 Run by run.py:  REFERENCE_DB=/path/file.db gunicorn reference:app
 """
+
 # ruff: noqa: SIM905
 # one screen, so that anybody can see that nothing was left out or put in
 # fmt: off

@@ -138,3 +138,9 @@ def test_a_database_out_of_reach_is_503_and_the_process_stays_alive() -> None:
         assert int(answer.headers["Retry-After"]) > 0
         assert "canary" not in answer.get_data(as_text=True)
     assert client.get("/healthz").status_code == 200
+
+
+def test_what_this_version_knows_is_what_alembic_finds() -> None:
+    script = ScriptDirectory.from_config(migrations.config())
+    assert migrations.head() == script.get_current_head()
+    assert set(migrations.known()) == {step.revision for step in script.walk_revisions()}
