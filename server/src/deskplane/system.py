@@ -125,6 +125,7 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "Whether the process lives",
         "server",
         public=True,
+        without_database=True,
         answers={200: ("It does.", HEALTH)},
     )
     yield Operation(
@@ -145,6 +146,7 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "Which server this is",
         "server",
         public=True,
+        without_database=True,
         answers={
             200: (
                 "Version of the server and of the API.",
@@ -174,6 +176,7 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "This document",
         "server",
         public=True,
+        without_database=True,
         answers={200: ("OpenAPI 3.1.", {"type": "object"})},
     )
     yield Operation(
@@ -184,5 +187,6 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "This document for people",
         "server",
         public=True,
+        without_database=True,
         answers={200: ("A page.", {"type": "string", "x-content-type": "text/html"})},
     )

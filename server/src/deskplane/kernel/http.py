@@ -224,7 +224,10 @@ class Endpoint:
                 return _encoded(operation.view(call))
             return self._once(call, repeat, raw)
 
-        reply, payload = server.database.run(work, write=operation.write, keep=not dry_run)
+        if operation.without_database:
+            reply, payload = work(Session())
+        else:
+            reply, payload = server.database.run(work, write=operation.write, keep=not dry_run)
         response = Response(payload, status=reply.status, content_type=reply.content_type)
         response.headers.extend(dict(reply.headers))
         return response

@@ -47,6 +47,7 @@ class Operation:
     Args:
         permission: one of these is needed; empty: any known caller. `public`: no key at all.
         dry_permission: further permissions that suffice where `dry_run` is asked for.
+        without_database: it answers also while the database is out of reach.
         answers: status → (description, JSON Schema of the answer or None).
         idempotency: whether an Idempotency-Key is honoured.
         beforehand: runs with the body, before any transaction; for work that can be done ahead of the lock.
@@ -62,6 +63,7 @@ class Operation:
     permission: tuple[str, ...] = ()
     dry_permission: tuple[str, ...] = ()
     public: bool = False
+    without_database: bool = False
     query: type[Schema] | None = None
     body: type[Schema] | None = None
     partial: bool = False
