@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from conftest import Api
 
@@ -24,10 +25,10 @@ SECRET = "vX3kq9Zt7Lw2Rb8Nc5Hd1Gf6Js4Kp0Ym-Qe"
 CANARIES = ("canary-password-1", "canary-imap-2", "canary-body-3", "canary-query-4")
 
 
-def _samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def _samples(exposition: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(exposition)
         for sample in family.samples
     }
 
@@ -61,13 +62,13 @@ def test_metrics_need_their_permission_and_nothing_more(api: Api) -> None:
 class Server:
     """A server in processes of its own, with its log."""
 
-    def __init__(self, home: Path, url: str) -> None:
+    def __init__(self, home: Path, url: str, **variables: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         self.log = home / "server.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DESKPLANE_")}
-        environment = {**kept, "DESKPLANE_SECRET_KEY": SECRET, "DESKPLANE_DATABASE_URL": url}
+        environment = {**kept, "DESKPLANE_SECRET_KEY": SECRET, "DESKPLANE_DATABASE_URL": url, **variables}
         program = "from deskplane.cli import main; main()"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -140,9 +141,9 @@ def test_the_log_is_json_with_request_ids_and_without_secrets(server: Server, ap
         assert requests[request_id]["status"] == status
     assert requests["my-own-id"]["path"] == "/api/v1/labels"
     assert all({"timestamp", "level", "event"} <= set(entry) for entry in entries)
-    text = "\n".join(lines)
+    whole = "\n".join(lines)
     for secret in (*CANARIES, SECRET, (api.key or "").split("_", 2)[2]):
-        assert secret not in text
+        assert secret not in whole
 
 
 def test_a_header_cannot_hold_a_line_break(server: Server) -> None:
@@ -160,3 +161,28 @@ def test_a_header_cannot_hold_a_line_break(server: Server) -> None:
     folded = answer(b"X-Request-Id: a\r\n Set-Cookie: b=c")
     assert folded.startswith((b"HTTP/1.1 400", b"HTTP/1.1 200"))
     assert b"Set-Cookie" not in folded
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_an_error_of_our_own_is_told_without_what_was_sent(
+    database_url: str, api: Api, tmp_path: Path, log_format: str
+) -> None:
+    server = Server(tmp_path, database_url, DESKPLANE_LOG_FORMAT=log_format)
+    try:
+        with api.desk.database.writing.begin() as connection:
+            connection.execute(text("ALTER TABLE labels RENAME TO elsewhere"))
+        status, answer, headers = server.send(
+            "POST", "/api/v1/labels/apply", {"name": CANARIES[2]}, Authorization=f"Bearer {api.key}"
+        )
+    finally:
+        with api.desk.database.writing.begin() as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO labels"))
+        server.stop()
+    problem = json.loads(answer)
+    assert (status, headers["Content-Type"]) == (500, "application/problem+json")
+    assert problem["request_id"] == headers["X-Request-Id"]
+    logged = server.log.read_text()
+    assert "unexpected error" in logged
+    assert problem["request_id"] in logged
+    for secret in (CANARIES[2], SECRET, (api.key or "").split("_", 2)[2]):
+        assert secret not in answer + logged

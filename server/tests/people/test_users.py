@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from conftest import Api
 from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.people import keys
 from deskplane.people.models import ApiKey, User
 from deskplane.people.service import password_matches
 from dumps import dump, text_of
@@ -288,9 +290,9 @@ BAD_KEYS: list[tuple[Any, str]] = [
 
 def test_a_bad_key_is_refused_with_its_place(api: Api) -> None:
     before = dump(api.desk)
-    for keys, pointer in BAD_KEYS:
-        refused = api.apply("users", status=422, username="bot", api_keys=keys)
-        assert pointer in [entry["pointer"] for entry in refused["errors"]], keys
+    for declared, pointer in BAD_KEYS:
+        refused = api.apply("users", status=422, username="bot", api_keys=declared)
+        assert pointer in [entry["pointer"] for entry in refused["errors"]], declared
     assert dump(api.desk) == before
 
 
@@ -305,3 +307,29 @@ def test_a_stored_answer_does_not_hold_the_new_key(api: Api) -> None:
     key = first.get_json()["api_keys"][0]["key"]
     assert _works(api, key) == 200
     assert key.split("_", 2)[2] not in text_of(api.desk)
+
+
+def test_the_last_use_of_keys_is_noted_also_after_the_database_failed(api: Api) -> None:
+    last_use = keys.LastUse(api.desk.database, seconds=0.05)
+    key_id = (api.key or "").split("_")[1]
+    writing = api.desk.database.writing
+    with writing.begin() as connection:
+        connection.execute(text("ALTER TABLE api_keys RENAME TO elsewhere"))
+    try:
+        last_use.note(key_id, api.desk.clock.now())
+        thread = last_use._thread
+        time.sleep(0.5)
+    finally:
+        with writing.begin() as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO api_keys"))
+    assert thread is not None
+    assert thread.is_alive()
+    last_use.note(key_id, api.desk.clock.now())
+    deadline = time.monotonic() + 20
+    found = None
+    while found is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        with api.desk.database.transaction(write=False) as session:
+            found = session.execute(select(ApiKey.last_used_at).where(ApiKey.id == key_id)).scalar_one()
+    assert found == api.desk.clock.now()
+    assert last_use._thread is thread

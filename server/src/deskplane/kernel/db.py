@@ -125,6 +125,8 @@ class Database:
             "pool_size": pool_size,
             "max_overflow": pool_size,
             "pool_timeout": busy_seconds,
+            # an error's text goes into the log, and what was sent does not belong there
+            "hide_parameters": True,
         }
         if self.is_sqlite:
             if not self.url.database or self.url.database == ":memory:":
