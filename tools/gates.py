@@ -109,6 +109,12 @@ def api(job: Job) -> Outcome:
     return counted(job, report.parent, report.name, code)
 
 
+def playbooks(job: Job) -> Outcome:
+    command = [RUN.command("python"), str(ROOT / "tools" / "try_playbooks.py")]
+    job.call([*command, "--home", str(WORK / "desks" / "playbooks")])
+    return Outcome()
+
+
 def generated(job: Job) -> Outcome:
     kinds = WORK / "kinds.json"
     job.call([RUN.command("deskplane"), "describe-kinds"], output=kinds)
@@ -361,6 +367,12 @@ def steps() -> list[Step]:
         Step("types", "mypy --strict", types, server),
         Step("imports", "import-linter", imports, server),
         Step("generated", "generated modules and reference pages are up to date", generated, server),
+        Step(
+            "playbooks",
+            "the example playbooks: the check shows what the run does, and writes nothing",
+            playbooks,
+            server,
+        ),
         Step("api", "schemathesis against a running server", api, server),
         Step("units", "ansible-test units, pinned ansible-core", lambda job: units(job, RUN), built_first),
         Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),
