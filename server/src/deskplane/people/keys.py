@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -164,23 +165,16 @@ class LastUse:
         self._seconds = seconds
         self._seen: dict[str, datetime] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
 
     def note(self, key_id: str, now: datetime) -> None:
-        """Remembers a use. The writing thread starts with the first one, and so in the process that serves."""
+        """Remembers a use. The first one after a writing starts the clock for the next."""
         with self._lock:
+            if not self._seen:
+                thread = threading.Thread(
+                    target=_write_later, args=(weakref.ref(self), self._seconds), name="last use of keys", daemon=True
+                )
+                thread.start()
             self._seen[key_id] = now
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="last use of keys", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(self._seconds)
-            try:
-                self.flush()
-            except (Problem, SQLAlchemyError) as error:
-                logger.warning("last use of keys not written", error=str(error).splitlines()[0])
 
     def flush(self) -> None:
         """Writes what was noted. What a crash loses here is a minute of a date that nobody relies on."""
@@ -194,6 +188,18 @@ class LastUse:
                 session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=moment))
 
         self._database.run(write, write=True)
+
+
+def _write_later(noted: weakref.ref[LastUse], seconds: float) -> None:
+    """Waits, and writes what was noted meanwhile; nothing, where the server that noted it is gone."""
+    time.sleep(seconds)
+    last_use = noted()
+    if last_use is None:
+        return
+    try:
+        last_use.flush()
+    except (Problem, SQLAlchemyError) as error:
+        logger.warning("last use of keys not written", error=str(error).splitlines()[0])
 
 
 def exists(session: Session, user_id: str, name: str) -> bool:
