@@ -72,9 +72,9 @@ options:
     type: str
   sla_state:
     description:
-      - Only those whose worse running clock is in this state.
+      - Only those whose service level is in this state, as C(sla.state) of a ticket shows it.
     type: str
-    choices: [ok, warning, critical, breached]
+    choices: [none, met, ok, warning, critical, breached]
   label:
     description:
       - Only those with this label.
@@ -183,7 +183,7 @@ DECLARATION = Tickets(
         "reporter": TEXT,
         "open": {"type": "bool"},
         "title": TEXT,
-        "sla_state": {"type": "str", "choices": ["ok", "warning", "critical", "breached"]},
+        "sla_state": {"type": "str", "choices": ["none", "met", "ok", "warning", "critical", "breached"]},
         "label": TEXT,
         "tag": TEXT,
         "limit": {"type": "int"},
