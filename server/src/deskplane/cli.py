@@ -96,7 +96,7 @@ def serve(config: str | None, bind: str | None, workers: int | None, threads: in
     SIGTERM lets requests in flight end, then stops.
     """
     settings = _settings(config, bind=bind, workers=workers, threads=threads)
-    directory = tempfile.mkdtemp(prefix="deskplane-metrics-")
+    directory, leader = tempfile.mkdtemp(prefix="deskplane-metrics-"), os.getpid()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
     from deskplane.app import make_desk, migrate
     from deskplane.serving import require_free, run
@@ -109,7 +109,9 @@ def serve(config: str | None, bind: str | None, workers: int | None, threads: in
         desk.database.dispose()
         run(settings)
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        # each process that gunicorn forks comes by here too as it ends, and must not take the folder from the others
+        if os.getpid() == leader:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @main.command()

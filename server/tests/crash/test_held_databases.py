@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import threading
 import time
@@ -234,3 +236,22 @@ def test_a_transaction_whose_connection_was_cut_runs_anew_unless_it_may_be_store
     assert runs.count("end") == 1, "it could have been stored: run anew, it could be done twice"
     with desk.database.transaction(write=False) as session:
         assert session.execute(select(func.count()).select_from(Message)).scalar_one() == 1
+
+
+def test_a_server_process_that_ends_takes_nothing_from_the_others(api: Api, database_url: str, tmp_path: Path) -> None:
+    """The processes share the folder in which their metrics meet: it goes with the first of them, not with the last."""
+    with served(database_url, tmp_path, workers=1) as server:
+        assert server.process is not None
+        children = Path(f"/proc/{server.process.popen.pid}/task/{server.process.popen.pid}/children")
+        first, status = children.read_text().split(), 0
+        os.kill(int(first[0]), signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and (not children.read_text() or children.read_text().split() == first):
+            time.sleep(0.05)
+        while time.monotonic() < deadline:
+            try:
+                status, _headers, _found = server.request("POST", "/api/v1/tickets", {"title": "after"}, str(api.key))
+                break
+            except OSError:
+                time.sleep(0.05)
+        assert status == 201
