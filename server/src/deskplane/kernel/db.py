@@ -12,12 +12,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Transaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -179,13 +179,20 @@ class Database:
 
     @contextmanager
     def _written(self, keep: bool) -> Iterator[Session]:
-        with Session(self.writing, autoflush=False, expire_on_commit=False) as session:
+        # the transaction is the connection's, as when reading: the session joins it, and only says what to flush
+        with (
+            self.writing.connect() as connection,
+            connection.begin() as transaction,
+            Session(
+                connection, autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
+            ) as session,
+        ):
             yield session
+            session.flush()
             if keep:
-                _commit(session)
+                _commit(transaction)
             else:
-                session.flush()
-                session.rollback()
+                transaction.rollback()
 
     def run(self, work: Callable[[Session], T], *, write: bool, keep: bool = True) -> T:
         """Runs `work` in a transaction, and anew where it lost a race with another.
@@ -218,9 +225,9 @@ class Database:
         self.reading.dispose(close=False)
 
 
-def _commit(session: Session) -> None:
+def _commit(transaction: Transaction) -> None:
     try:
-        session.commit()
+        transaction.commit()
     except DBAPIError as error:
         if error.connection_invalidated:
             # it may have been stored: run anew, the work could be done twice
@@ -232,7 +239,9 @@ def _commit(session: Session) -> None:
         raise
 
 
-def execute(session: Session, statement: Executable, parameters: Mapping[str, Any]) -> CursorResult[Any]:
+def execute(
+    session: Session, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> CursorResult[Any]:
     """Runs a statement that is made of tables, past the ORM: for the few that every request runs."""
     bind = session.bind
     connection = bind if isinstance(bind, Connection) else session.connection()

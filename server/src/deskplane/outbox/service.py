@@ -14,6 +14,7 @@ from typing import Any, cast
 from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from deskplane.kernel.db import execute
 from deskplane.kernel.work import Work
 from deskplane.outbox.models import Heartbeat, Message, Schedule
 
@@ -40,7 +41,7 @@ def put(work: Work, topic: str, payload: Mapping[str, Any]) -> None:
     """Stores a message in the caller's transaction: it is sent if, and only if, that commits."""
     now = work.clock.now()
     row = {"topic": topic, "payload": dict(payload), "created_at": now, "available_at": now, "attempts": 0}
-    work.session.execute(_INSERT, row)
+    execute(work.session, _INSERT, row)
 
 
 def claim(session: Session, owner: str, now: datetime, limit: int = 20) -> list[Claimed]:

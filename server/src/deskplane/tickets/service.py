@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from deskplane.desks.queries import departments_of
 from deskplane.desks.settings import setting
 from deskplane.kernel.clock import rfc3339
+from deskplane.kernel.db import execute
 from deskplane.kernel.etag import require_match
 from deskplane.kernel.problem import (
     FieldError,
@@ -140,7 +141,7 @@ _COUNT = {True: _counting(sqlite), False: _counting(postgresql)}
 def next_number(work: Work, prefix: str) -> int:
     """The next number of a prefix, in one statement; others wait until this transaction ends, so that a number is
     only given to a ticket that is stored."""
-    return int(work.session.execute(_COUNT[work.is_sqlite], {"of_prefix": prefix}).scalar_one())
+    return int(execute(work.session, _COUNT[work.is_sqlite], {"of_prefix": prefix}).scalar_one())
 
 
 def open_ticket(work: Work, given: Mapping[str, Any]) -> Draft:
@@ -200,7 +201,7 @@ def _store_new(work: Work, draft: Draft) -> None:
     prefix = (customer.number_prefix if customer else None) or setting(work, "numbering.prefix")
     draft.columns["prefix"] = prefix
     draft.columns["sequence"] = next_number(work, prefix)
-    result = work.session.execute(_INSERT, row_values(draft))
+    result = execute(work.session, _INSERT, row_values(draft))
     draft.columns["id"] = result.inserted_primary_key[0]  # type: ignore[attr-defined]
     _store_words(work, draft, set(), set())
     snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
@@ -254,7 +255,7 @@ def record(work: Work, draft: Draft, entries: list[tuple[str, Any, Any]], cause:
         }
         for field, old, new in entries
     ]
-    work.session.execute(_INSERT_HISTORY, rows if len(rows) > 1 else rows[0])
+    execute(work.session, _INSERT_HISTORY, rows if len(rows) > 1 else rows[0])
 
 
 _ID_COLUMNS = [
