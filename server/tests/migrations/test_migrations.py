@@ -65,6 +65,37 @@ def test_the_migrations_lead_to_what_the_models_say(empty_url: str) -> None:
     desk.database.dispose()
 
 
+def test_an_upgrade_keeps_what_an_older_version_stored(empty_url: str) -> None:
+    """A desk as the first migration made it, with a stored answer and a label, brought to what is the newest."""
+    desk = make_desk(settings(empty_url))
+    migrations.upgrade(desk.database, "0001")
+    at = "2026-01-02 03:04:05+00:00"
+    with desk.database.writing.begin() as connection:
+        rows = {
+            "idempotency_keys": {
+                "caller": "u1",
+                "key": "k1",
+                "request": "f" * 64,
+                "status": 201,
+                "body": b"{}",
+                "location": "/api/v1/tickets/TKT-000001",
+                "created_at": at,
+            },
+            "outbox": {"topic": "t", "payload": "{}", "created_at": at, "available_at": at, "attempts": 0},
+        }
+        for table, row in rows.items():
+            names = ", ".join(row)
+            values = ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+        before = {table: connection.execute(text(f"SELECT * FROM {table}")).mappings().all() for table in rows}
+    assert migrate(desk) == ("0001", migrations.head())
+    with desk.database.reading.connect() as connection:
+        for table, kept in before.items():
+            found = connection.execute(text(f"SELECT * FROM {table}")).mappings().all()
+            assert [{name: row[name] for name in old} for row, old in zip(found, kept, strict=True)] == kept
+    desk.database.dispose()
+
+
 def test_a_second_run_changes_nothing(empty_url: str) -> None:
     desk = make_desk(settings(empty_url))
     assert migrate(desk) == (None, migrations.head())

@@ -252,6 +252,7 @@ def test_the_same_idempotency_key_makes_one_ticket(api: Api, desk: Desk) -> None
     again = api.request("POST", "/tickets", {"title": "x"}, headers=headers)
     assert (again.status_code, again.data, again.headers["Location"]) == (201, first.data, first.headers["Location"])
     assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.headers["ETag"] == first.headers["ETag"]
     assert dump(desk) == before
     api.call("POST", "/tickets", {"title": "y"}, status=422, headers=headers)
     api.call("POST", "/tickets", {"title": "x"}, status=400, headers={"Idempotency-Key": "has a space"})

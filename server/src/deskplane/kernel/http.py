@@ -240,8 +240,7 @@ class Endpoint:
         print_ = call.vault.signature(idempotency.fingerprint(request.method, request.full_path, raw).encode())
         stored = idempotency.find(call.session, caller, key, print_, now)
         if stored is not None:
-            headers = {"Idempotent-Replayed": "true"} | ({"Location": stored.location} if stored.location else {})
-            return Reply(status=stored.status, headers=headers), stored.body
+            return Reply(status=stored.status, headers={"Idempotent-Replayed": "true", **stored.headers}), stored.body
         reply, payload = _encoded(self.operation.view(call))
         idempotency.store(
             call.session,
@@ -250,7 +249,7 @@ class Endpoint:
             request=print_,
             status=reply.status,
             body=payload,
-            location=reply.headers.get("Location"),
+            headers=reply.headers,
             now=now,
         )
         return reply, payload

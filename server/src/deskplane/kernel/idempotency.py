@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Integer, LargeBinary, String, delete, insert, select
@@ -31,6 +32,13 @@ class StoredAnswer(Base):
     body: Mapped[bytes] = mapped_column(LargeBinary)
     location: Mapped[str | None] = mapped_column(String(2000))
     created_at: Mapped[datetime] = mapped_column(Instant, index=True)
+    etag: Mapped[str | None] = mapped_column(String(60))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that were part of the answer."""
+        given = {"Location": self.location, "ETag": self.etag}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def checked(key: str) -> str:
@@ -68,13 +76,20 @@ def store(
     request: str,
     status: int,
     body: bytes,
-    location: str | None,
+    headers: Mapping[str, str],
     now: datetime,
 ) -> None:
     """Keeps the answer. Two requests with one key at once collide here, and the second is run anew to find it."""
     session.execute(
         insert(StoredAnswer).values(
-            caller=caller, key=key, request=request, status=status, body=body, location=location, created_at=now
+            caller=caller,
+            key=key,
+            request=request,
+            status=status,
+            body=body,
+            location=headers.get("Location"),
+            etag=headers.get("ETag"),
+            created_at=now,
         )
     )
 
