@@ -25,15 +25,16 @@ _desks = {}
 
 
 class DeskFailure(Exception):
-    """One readable line, and the desk's problem document if it sent one."""
+    """One readable line, and the desk's problem document if it sent one; ``passing`` if waiting may help."""
 
-    def __init__(self, text, problem=None):
+    def __init__(self, text, problem=None, passing=False):
         super().__init__(text)
         self.problem = problem
+        self.passing = passing
 
 
 class Desk:
-    """Speaks JSON with the management API of one desk, with one key."""
+    """Speaks JSON with the management API of one desk, with one key, or without one where it needs none."""
 
     def __init__(self, transport, key, sleep=time.sleep):
         self._transport = transport
@@ -41,12 +42,28 @@ class Desk:
         self.url = transport.url
         self._headers = {
             "Accept": "application/json",
-            "Authorization": "Bearer " + key,
             "User-Agent": "deskplane.helpdesk/" + COLLECTION_VERSION,
         }
+        if key:
+            self._headers["Authorization"] = "Bearer " + key
 
     def get(self, path, query=(), subject=None):
         return self._call("GET", path, query, subject=subject)
+
+    def readiness(self):
+        """What the desk says of its readiness, asked once; raises `DeskFailure` where it is not ready."""
+        try:
+            answer = self._transport.send("GET", "/readyz", self._headers)
+        except BadAddress as error:
+            raise DeskFailure(str(error)) from error
+        except NoAnswer as error:
+            raise DeskFailure(str(error), passing=True) from error
+        try:
+            return self._read(answer, None, None)
+        except DeskFailure as failure:
+            # A proxy in front of a desk that starts says 502 or 503 in words of its own.
+            failure.passing = answer.status >= 500 or answer.status == 429
+            raise
 
     def apply(self, path, wanted, dry_run, subject, repeatable=True, keyed=False):
         """Let the desk compare and write; with ``dry_run`` it only compares.
@@ -118,8 +135,9 @@ class Desk:
 
 def desk_for(options, environ=None):
     """The desk that the connection options name, with its kept connection if this process has one."""
-    key = str(options["deskplane_api_key"]).strip()
-    if not key or any(not 32 < ord(character) < 127 for character in key):
+    key = options.get("deskplane_api_key")
+    key = None if key is None else str(key).strip()
+    if key is not None and (not key or any(not 32 < ord(character) < 127 for character in key)):
         raise DeskFailure("deskplane_api_key is empty or holds a character that no key has (a line break, a space, an umlaut)")
     url = re.sub(r"/api(/v1)?/*$", "", str(options["deskplane_url"]).strip().rstrip("/"))
     environ = os.environ if environ is None else environ

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import re
+import time
 
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.deskplane.helpdesk.plugins.module_utils import arguments
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import DeskFailure, desk_for
 
 PAGE = 200
+WAIT_FOR_READY_S = 60
+LOOK_AGAIN_S = 0.5
 
 HARMLESS = "harmless"
 """Doing it twice does what doing it once does."""
@@ -26,10 +29,10 @@ NEVER = "never"
 """It must not be sent twice, nor may its answer be stored for a repetition, because a secret is in it."""
 
 
-def connection_spec():
+def connection_spec(keyless=False):
     spec = {
         "deskplane_url": {"type": "str", "required": True},
-        "deskplane_api_key": {"type": "str", "required": True, "no_log": True},
+        "deskplane_api_key": {"type": "str", "required": not keyless, "no_log": True},
         "deskplane_validate_certs": {"type": "bool", "default": True},
         "deskplane_ca_path": {"type": "path"},
         "deskplane_timeout": {"type": "float", "default": 30},
@@ -40,12 +43,13 @@ def connection_spec():
 
 
 class _Declaration:
-    def __init__(self, kind, path, options, formats=None, constraints=None):
+    def __init__(self, kind, path, options, formats=None, constraints=None, keyless=False):
+        """``keyless`` says that a key is not needed."""
         self.kind = kind
         self.path = path
         self.formats = formats or {}
         self.constraints = constraints or {}
-        self.argument_spec = dict(connection_spec(), **options)
+        self.argument_spec = dict(connection_spec(keyless), **options)
 
     def subject(self, given):
         return self.kind
@@ -94,6 +98,43 @@ class Resource(_Declaration):
             if answer.get(extra):
                 result[extra] = answer[extra]
         return result
+
+
+class Server(_Declaration):
+    """The server itself: its version, and whether it is ready, or when it is."""
+
+    def __init__(self, options):
+        super().__init__("server", "version", options, keyless=True)
+
+    def act(self, desk, wanted, check_mode):
+        if wanted.get("wait_for_ready"):
+            readiness = _when_ready(desk, wanted.get("wait_timeout", WAIT_FOR_READY_S))
+        else:
+            try:
+                readiness = desk.readiness()
+            except DeskFailure as failure:
+                if failure.problem is None:
+                    raise
+                return {"changed": False, "ready": False, "reason": str(failure)}
+        about = desk.get(self.path)
+        readiness.pop("status", None)
+        return {"changed": False, "ready": True, "version": about["version"], "api": about["api"], "readiness": readiness}
+
+
+def _when_ready(desk, seconds):
+    if seconds < 0:
+        raise arguments.BadArguments("wait_timeout must not be less than 0 seconds")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return desk.readiness()
+        except DeskFailure as failure:
+            left = deadline - time.monotonic()
+            if not failure.passing:
+                raise
+            if left <= 0:
+                raise DeskFailure("not ready within %d s (wait_timeout): %s" % (seconds, failure), problem=failure.problem)
+            time.sleep(min(LOOK_AGAIN_S, left))
 
 
 class Listing(_Declaration):
@@ -160,7 +201,7 @@ def perform(declaration, raw, check_mode=False, diff_mode=False, environ=None):
     try:
         given = arguments.with_environment(arguments.plain(raw), environ)
         secrets = arguments.secrets_of(spec, given)
-        missing = [name for name in ("deskplane_url", "deskplane_api_key") if not given.get(name)]
+        missing = [name for name in ("deskplane_url", "deskplane_api_key") if spec[name]["required"] and not given.get(name)]
         if missing:
             raise arguments.BadArguments(_not_connected(missing))
         checked = arguments.validated(spec, given, declaration.formats, declaration.constraints)
