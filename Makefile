@@ -28,8 +28,8 @@ generate: ## write what is generated from the server's schemas: modules, action 
 bench: ## measure against the reference skeleton, and the Ansible costs (docs/performance.md)
 	@$(PYTHON_RUN) tools/dev.py bench
 
-soak: ## what takes too long for `make test`: its longest tests, and many more made-up requests (EXAMPLES=1000)
-	@$(PYTHON_RUN) tools/dev.py soak --examples '$(or $(EXAMPLES),1000)'
+soak: ## what takes too long for `make test`: its longest tests, and many more made-up requests (EXAMPLES=100)
+	@$(PYTHON_RUN) tools/dev.py soak --examples '$(or $(EXAMPLES),100)'
 
 lock: ## compile the requirements anew, to the newest versions that fit
 	@$(PYTHON_RUN) tools/dev.py lock

@@ -84,7 +84,7 @@ def main() -> int:
         tasks.add_parser(name).set_defaults(work=work)
     tasks.add_parser("clean").set_defaults(work=clean)
     soaking = tasks.add_parser("soak")
-    soaking.add_argument("--examples", type=int, default=1000)
+    soaking.add_argument("--examples", type=int, default=100)
     soaking.set_defaults(work=soak)
     options = parser.parse_args()
     try:

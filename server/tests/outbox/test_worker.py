@@ -253,7 +253,7 @@ def test_expired_idempotency_keys_are_forgotten_by_the_worker(desk: Desk, clock:
 
     desk.database.run(
         lambda session: store(
-            session, caller="c", key="k", request="r", status=201, body=b"{}", location=None, now=clock.now()
+            session, caller="c", key="k", request="r", status=201, body=b"{}", headers={}, now=clock.now()
         ),
         write=True,
     )

@@ -201,8 +201,9 @@ def _store_new(work: Work, draft: Draft) -> None:
     prefix = (customer.number_prefix if customer else None) or setting(work, "numbering.prefix")
     draft.columns["prefix"] = prefix
     draft.columns["sequence"] = next_number(work, prefix)
-    result = execute(work.session, _INSERT, row_values(draft))
-    draft.columns["id"] = result.inserted_primary_key[0]  # type: ignore[attr-defined]
+    inserted = execute(work.session, _INSERT, row_values(draft)).inserted_primary_key
+    assert inserted is not None, "an insert of one row has its key"
+    draft.columns["id"] = inserted[0]
     _store_words(work, draft, set(), set())
     snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
     record(work, draft, [("created", None, snapshot)])
