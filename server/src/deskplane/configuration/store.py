@@ -166,10 +166,10 @@ def insert_objects(work: Work, kind: Kind, states: Sequence[State], resolve: Cal
     ]
     if rows:
         work.session.execute(insert(kind.model), rows)
-    for row, state in zip(rows, states, strict=True):
-        for name, part in kind.parts.items():
-            if state.get(name):
-                part.save(work.session, row["id"], state[name], resolve)
+    for name, part in kind.parts.items():
+        values = {row["id"]: state[name] for row, state in zip(rows, states, strict=True) if state.get(name)}
+        if values:
+            part.save(work.session, values, resolve)
     return [row["id"] for row in rows]
 
 
@@ -182,7 +182,7 @@ def update_object(work: Work, kind: Kind, stored: Stored, changed: State, resolv
     work.session.execute(update(kind.model).where(kind.model.id == stored.id).values(**values))
     for name, part in kind.parts.items():
         if name in changed:
-            part.save(work.session, stored.id, changed[name], resolve)
+            part.save(work.session, {stored.id: changed[name]}, resolve)
 
 
 def delete_object(work: Work, kind: Kind, stored: Stored) -> None:

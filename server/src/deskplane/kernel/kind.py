@@ -37,8 +37,8 @@ class Part(Protocol):
         """The values of those objects that have one."""
         ...
 
-    def save(self, session: Session, owner: str, value: Any, resolve: Resolve) -> None:
-        """Replaces the value of one object."""
+    def save(self, session: Session, values: Mapping[str, Any], resolve: Resolve) -> None:
+        """Replaces the values of objects, given by id: in a fixed number of statements, however many."""
         ...
 
     def named(self, value: Any) -> Iterable[tuple[str, str, tuple[str | int, ...]]]:
@@ -68,10 +68,14 @@ class Links:
             found[owner].append(name)
         return {owner: sorted(names) for owner, names in found.items()}
 
-    def save(self, session: Session, owner: str, value: Any, resolve: Resolve) -> None:
-        session.execute(delete(self.table).where(self.table.c[self.owner] == owner))
-        if value:
-            rows = [{self.owner: owner, self.target: resolve(self.kind, name)} for name in value]
+    def save(self, session: Session, values: Mapping[str, Any], resolve: Resolve) -> None:
+        session.execute(delete(self.table).where(self.table.c[self.owner].in_(list(values))))
+        rows = [
+            {self.owner: owner, self.target: resolve(self.kind, name)}
+            for owner, names in values.items()
+            for name in names or ()
+        ]
+        if rows:
             session.execute(insert(self.table), rows)
 
     def named(self, value: Any) -> Iterable[tuple[str, str, tuple[str | int, ...]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,13 +112,14 @@ class MembershipPart:
             found[user].append({"customer": name, "role": role})
         return {user: sorted(entries, key=lambda entry: entry["customer"]) for user, entries in found.items()}
 
-    def save(self, session: Session, owner: str, value: Any, resolve: Resolve) -> None:
-        session.execute(delete(memberships).where(memberships.c.user_id == owner))
-        if value:
-            rows = [
-                {"user_id": owner, "customer_id": resolve("customer", entry["customer"]), "role": entry["role"]}
-                for entry in value
-            ]
+    def save(self, session: Session, values: Mapping[str, Any], resolve: Resolve) -> None:
+        session.execute(delete(memberships).where(memberships.c.user_id.in_(list(values))))
+        rows = [
+            {"user_id": owner, "customer_id": resolve("customer", entry["customer"]), "role": entry["role"]}
+            for owner, entries in values.items()
+            for entry in entries or ()
+        ]
+        if rows:
             session.execute(insert(memberships), rows)
 
     def named(self, value: Any) -> Iterable[tuple[str, str, tuple[str | int, ...]]]:
