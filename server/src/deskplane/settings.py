@@ -34,25 +34,39 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DESKPLANE_", extra="forbid", str_strip_whitespace=True)
 
     environment: Literal["production", "development", "test"] = Field(
-        "production", description="production refuses unsafe settings"
+        "production", description="What the process is for; production refuses unsafe settings."
     )
     database_url: str = Field(
         "sqlite:///deskplane.db",
-        description="sqlite:////path/desk.db, or postgresql+psycopg://user:password@host/database (15 or newer)",
+        description="The database: C(sqlite:////path/desk.db), or C(postgresql+psycopg://user:password@host/database) "
+        "(PostgreSQL 15 or newer).",
     )
-    secret_key: str | None = Field(None, description="at least 32 random characters; seals secrets, signs cursors")
-    secret_key_file: Path | None = Field(None, description="file that holds the secret key, readable by its owner only")
-    bind: str = Field("127.0.0.1:8080", pattern=ADDRESS, description="address and port that the server listens on")
-    workers: int = Field(2, ge=1, le=64, description="server processes")
-    threads: int = Field(4, ge=1, le=64, description="requests that each process serves at once")
-    public_address: str = Field("", description="address under which the server is reached; else the request's")
-    trusted_proxies: int = Field(0, ge=0, le=5, description="reverse proxies in front whose headers are believed")
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body")
-    busy_seconds: float = Field(10.0, gt=0, le=120, description="how long a writer waits for the database until 503")
-    log_format: Literal["json", "console"] = Field("json", description="form of the log")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
-    migrate_on_start: bool = Field(True, description="whether the server brings the database up to date as it starts")
-    debug: bool = Field(False, description="never in production")
+    secret_key: str | None = Field(
+        None,
+        description="At least 32 random characters that seal secrets and sign cursors; better in a file of its own.",
+    )
+    secret_key_file: Path | None = Field(
+        None, description="File that holds the secret key, readable by its owner only."
+    )
+    bind: str = Field("127.0.0.1:8080", pattern=ADDRESS, description="Address and port that the server listens on.")
+    workers: int = Field(2, ge=1, le=64, description="Server processes.")
+    threads: int = Field(4, ge=1, le=64, description="Requests that each process serves at once.")
+    public_address: str = Field(
+        "", description="Address under which the server is reached; where it is empty, that of the request."
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=5, description="How many reverse proxies stand in front, whose headers are believed."
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest body of a request, in bytes.")
+    busy_seconds: float = Field(
+        10.0, gt=0, le=120, description="How many seconds a writer waits for the database, until 503."
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="Form of the log: C(json) for machines, C(console) for eyes."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    migrate_on_start: bool = Field(True, description="Whether the server brings the database up to date as it starts.")
+    debug: bool = Field(False, description="For development; refused in production.")
 
     @classmethod
     def settings_customise_sources(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -305,7 +305,7 @@ class TimeZone(Text):
 class Choice(Text):
     """One of a fixed list of words."""
 
-    def __init__(self, description: str, choices: Sequence[str], **common: Any) -> None:
+    def __init__(self, description: str, choices: Iterable[str], **common: Any) -> None:
         super().__init__(description, **common)
         self._choices = tuple(choices)
 

@@ -7,13 +7,14 @@ STATUSES = ("open", "in_progress", "waiting", "resolved", "closed", "cancelled")
 ENDED = ("resolved", "closed", "cancelled")
 """An open ticket is one that is in none of these."""
 
-EVENTS = (
-    "ticket_created",
-    "ticket_updated",
-    "ticket_closed",
-    "ticket_assigned",
-    "comment_added",
-    "sla_warning",
-    "sla_breached",
-    "auto_closed",
-)
+EVENTS: dict[str, str] = {
+    "ticket_created": "A ticket was opened.",
+    "ticket_updated": "A ticket changed in any other way; one event for each request.",
+    "ticket_closed": "A ticket was closed by someone.",
+    "ticket_assigned": "A ticket was given to someone, or taken away.",
+    "comment_added": "Someone wrote on a ticket; internal messages tell nobody.",
+    "sla_warning": "A deadline of the service level comes near; once for each clock and deadline.",
+    "sla_breached": "A deadline of the service level has passed; once for each clock and deadline.",
+    "auto_closed": "A ticket was closed by the clean-up, because nobody touched it.",
+}
+"""What others can be told of, and when it happens."""

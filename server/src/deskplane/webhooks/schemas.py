@@ -16,18 +16,19 @@ from deskplane.kernel.kind import Check, Kind
 from deskplane.kernel.words import EVENTS
 from deskplane.webhooks.models import Webhook
 
-PLACEHOLDERS = (
-    "ticket_number",
-    "subject",
-    "status",
-    "priority",
-    "assigned_to",
-    "customer",
-    "department",
-    "event",
-    "timestamp",
-    "url",
-)
+PLACEHOLDERS: dict[str, str] = {
+    "ticket_number": "Number of the ticket, such as C(TKT-000123).",
+    "subject": "Its title.",
+    "status": "Its status.",
+    "priority": "Its declared priority.",
+    "assigned_to": "Username of its assignee.",
+    "customer": "Name of its customer.",
+    "department": "Name of its department.",
+    "event": "Which event it is.",
+    "timestamp": "When it happened, in UTC as RFC 3339 writes it.",
+    "url": "Address of the ticket.",
+}
+"""The values of an event, which a body may name."""
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 LARGEST_BODY = 32_768
 
