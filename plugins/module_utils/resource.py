@@ -149,17 +149,23 @@ class Listing(_Declaration):
 
     def act(self, desk, wanted, check_mode):
         most = wanted.pop("limit", None)
-        query = [pair for name, value in sorted(wanted.items()) for pair in _pairs(name, value)]
-        found, cursor = [], None
-        while most is None or len(found) < most:
-            page = min(PAGE, most - len(found)) if most else PAGE
-            paging = [("limit", page)] + ([("cursor", cursor)] if cursor else [])
-            answer = desk.get(self.path, query + paging, self.plural)
-            found.extend(answer.get("items") or [])
-            cursor = answer.get("next_cursor")
-            if not cursor:
-                break
+        found = everything(desk, self.path, wanted, self.plural, most)
         return {"changed": False, self.plural: found}
+
+
+def everything(desk, path, filters, subject, most=None):
+    """What a list of the desk holds after its filters, from all pages, or the first ``most`` of it."""
+    query = [pair for name, value in sorted(filters.items()) for pair in _pairs(name, value)]
+    found, cursor = [], None
+    while most is None or len(found) < most:
+        page = min(PAGE, most - len(found)) if most else PAGE
+        paging = [("limit", page)] + ([("cursor", cursor)] if cursor else [])
+        answer = desk.get(path, query + paging, subject)
+        found.extend(answer.get("items") or [])
+        cursor = answer.get("next_cursor")
+        if not cursor:
+            break
+    return found
 
 
 def _pairs(name, value):
