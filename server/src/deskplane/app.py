@@ -46,7 +46,8 @@ def make_registry() -> Registry:
     """All kinds, and what the rooms want to be asked or told about them."""
     registry = Registry(KINDS)
     registry.on_written["user"].append(note_password)
-    registry.deleting["user"] += [rules.keep_those_beyond, rules.keep_an_administrator]
+    registry.deleting["user"].append(rules.keep_those_beyond)
+    registry.settled["user"].append(rules.keep_an_administrator)
     registry.deleting["role"].append(rules.keep_shipped_roles)
     registry.checks["user"].append(check_password)
     tickets_tasks.register(registry)

@@ -7,8 +7,12 @@ from typing import Any
 
 from marshmallow import Schema
 
-from deskplane.configuration import store
-from deskplane.configuration.service import Document, Outcome, Reconciliation, lock_configuration
+from deskplane.configuration import desk_api, store
+from deskplane.configuration.desk_api import PLANNING, manager_fields
+from deskplane.configuration.documents import declaring_options
+from deskplane.configuration.entries import Document, Outcome
+from deskplane.configuration.ownership import Declaration
+from deskplane.configuration.service import Reconciliation, lock_configuration
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import object_schema
 from deskplane.kernel.etag import etag, not_modified, require_match
@@ -17,8 +21,6 @@ from deskplane.kernel.kind import Kind, Registry
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema
 from deskplane.kernel.problem import not_found
-
-PLANNING = "configuration:plan"
 
 
 def _schema(name: str, parts: dict[str, Any], *bases: type[Schema], **attributes: Any) -> type[Schema]:
@@ -48,12 +50,7 @@ class KindOperations:
     def __init__(self, kind: Kind, registry: Registry) -> None:
         self.kind = kind
         self.word = "".join(part.title() for part in kind.name.split("_"))
-        options: dict[str, Any] = {
-            "state": Choice("Whether the object is to be there.", ("present", "absent"), default="present"),
-            "renamed_from": Text("Earlier name of the object, which then keeps its id.", longest=254),
-        }
-        if kind.cascades:
-            options["cascade"] = Flag("With state absent: delete along what depends on it.", default=False)
+        options: dict[str, Any] = {**declaring_options(kind), **manager_fields()}
         bases = (kind.schema,) + ((kind.options,) if kind.options else ())
         self.option_names = {*options, *(kind.options().fields if kind.options else ())}
         required = kind.key[-1]
@@ -97,15 +94,16 @@ class KindOperations:
         assert self.kind.prepare is not None
         given = {name: value for name, value in call.body.items() if name in self.kind.written}
         if "id" not in call.path:
-            return self.kind.prepare(call, given, call.body)
+            return self.kind.prepare(call, [(given, call.body)])[0]
         stored = store.load_by_id(call, self.kind, call.path["id"])
         keys = {name: stored.state[name] for name in self.kind.key} if stored else {}
         # a change of one object says what it wants: here a password is always set
-        return self.kind.prepare(call, {**given, **keys}, {"update_password": "always"})
+        return self.kind.prepare(call, [({**given, **keys}, {"update_password": "always"})])[0]
 
     def _document(self, call: Call) -> Document:
         body = call.body
         return Document(
+            self.kind,
             given={name: value for name, value in body.items() if name in self.kind.written},
             absent=body.get("state") == "absent",
             renamed_from=body.get("renamed_from"),
@@ -115,8 +113,15 @@ class KindOperations:
         )
 
     def _reconcile(self, call: Call, document: Document) -> Outcome:
-        work = Reconciliation(call, self.kind, allow_unresolved=bool(call.query.get("allow_unresolved")))
-        return work.apply([document])[0]
+        body = call.body
+        declaration = Declaration(
+            manager=body.get("manager"),
+            revision=body.get("revision"),
+            adopt=bool(body.get("adopt")),
+            force=bool(body.get("force")),
+        )
+        work = Reconciliation(call, declaration, allow_unresolved=bool(call.query.get("allow_unresolved")))
+        return work.apply([document])[0].outcome
 
     def list(self, call: Call) -> Reply:
         """GET /<kind>"""
@@ -155,9 +160,8 @@ class KindOperations:
         require_match(call.if_match, stored.version)
         given = {name: value for name, value in call.body.items() if name in self.kind.written}
         keys = {name: stored.state[name] for name in self.kind.key}
-        work = Reconciliation(call, self.kind)
-        work.rename(stored, {**keys, **given})
-        work.apply_to(stored, Document({**keys, **given}, prepared=call.prepared or {}))
+        document = Document(self.kind, {**keys, **given}, prepared=call.prepared or {}, subject=stored)
+        Reconciliation(call).apply([document])
         found = store.load_by_id(call, self.kind, stored.id)
         assert found is not None
         shown = store.document(self.kind, found)
@@ -169,7 +173,7 @@ class KindOperations:
         stored = self._stored(call)
         require_match(call.if_match, stored.version)
         keys = {name: stored.state[name] for name in self.kind.key}
-        Reconciliation(call, self.kind).apply_to(stored, Document(keys, absent=True, options=call.query))
+        Reconciliation(call).apply([Document(self.kind, keys, absent=True, options=call.query, subject=stored)])
         return Reply(None, 204)
 
     def _stored(self, call: Call) -> store.Stored:
@@ -195,12 +199,15 @@ def outcome_document(kind: Kind, outcome: Outcome, *, dry_run: bool) -> dict[str
         "after": after,
         "unresolved": outcome.unresolved,
         "warnings": outcome.warnings,
+        "adopted": outcome.adopted,
+        "released": outcome.released,
         **outcome.extra,
     }
 
 
 def operations(registry: Registry) -> Iterable[Operation]:
-    """Every operation of every kind."""
+    """Every operation on the whole desk, and of every kind."""
+    yield from desk_api.operations(registry)
     for kind in registry:
         yield from kind_operations(kind, registry)
 

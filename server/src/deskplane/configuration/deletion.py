@@ -1,6 +1,10 @@
-"""Deletions: what stands in their way, and what goes along."""
+"""Deletions: what stands in their way, and what goes along. Many objects of a kind at once."""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import select, update
 
@@ -8,65 +12,104 @@ from deskplane.configuration import store
 from deskplane.configuration.store import Stored
 from deskplane.kernel.fields import Ref
 from deskplane.kernel.kind import Kind, Referrer
-from deskplane.kernel.problem import conflict
+from deskplane.kernel.problem import Problem, conflict
 from deskplane.kernel.work import Work
 
 MOST_NAMED = 20
 
 
-def remove(work: Work, kind: Kind, stored: Stored, *, cascade: bool) -> None:
-    """Deletes an object. Raises 409 with the list of what depends on it; nothing is deleted then.
+@dataclass
+class Gone:
+    """What else a deletion did: objects that went along, and fields of others that were cleared."""
 
-    A soft deletion leaves every reference as it is, so that the object can come back.
+    along: list[tuple[Kind, Stored]] = field(default_factory=list)
+    cleared: list[tuple[Kind, Stored, str]] = field(default_factory=list)
+
+
+def blocking(work: Work, kind: Kind, objects: Sequence[Stored], *, cascade: bool) -> dict[str, list[str]]:
+    """What stands in the way of each object's deletion, by id, in words.
+
+    Nothing does where the deletion is soft: every reference stays, so that the object can come back.
     """
-    if not kind.soft_delete:
-        blocking = _clear_the_way(work, kind, stored, cascade=cascade)
-        if not cascade:
-            for ask in work.registry.dependants[kind.name]:
-                blocking += ask(work, stored.id)
-        if blocking:
-            shown = blocking[:MOST_NAMED]
-            more = f" and {len(blocking) - MOST_NAMED} more" if len(blocking) > MOST_NAMED else ""
-            hint = "; cascade deletes what can go along" if kind.cascades and not cascade else ""
-            raise conflict(
-                "has_dependants",
-                f"{kind.label(stored.state)} cannot be deleted: {', '.join(shown)}{more} depend on it{hint}",
-                dependants=shown,
-            )
-    for tell in work.registry.deleting[kind.name]:
-        tell(work, stored.id)
-    store.delete_object(work, kind, stored)
-
-
-def _clear_the_way(work: Work, kind: Kind, stored: Stored, *, cascade: bool) -> list[str]:
-    """Clears or takes along what refers to the object; answers what may not go."""
-    blocking: list[str] = []
+    found: dict[str, list[str]] = defaultdict(list)
+    if kind.soft_delete or not objects:
+        return found
     for referrer in work.registry.referrers(kind.name):
-        found = _referring(work, referrer, stored.id)
+        if referrer.on_delete == "clear" or (referrer.on_delete == "cascade" and cascade):
+            continue
+        for target, other in _referring(work, kind, referrer, objects):
+            found[target.id].append(referrer.kind.label(other.state))
+    if not cascade:
+        for ask in work.registry.dependants[kind.name]:
+            for object_id, words in ask(work, [stored.id for stored in objects]).items():
+                found[object_id] += words
+    return found
+
+
+def refusal(kind: Kind, stored: Stored, found: Sequence[str], *, cascade: bool) -> Problem:
+    """The 409 that lists what stands in the way."""
+    shown = list(found[:MOST_NAMED])
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    hint = "; cascade deletes what can go along" if kind.cascades and not cascade else ""
+    return conflict(
+        "has_dependants",
+        f"{kind.label(stored.state)} cannot be deleted: {', '.join(shown)}{more} depend on it{hint}",
+        dependants=shown,
+    )
+
+
+def remove(work: Work, kind: Kind, objects: Sequence[Stored], *, cascade: bool, gone: Gone) -> None:
+    """Deletes objects of which nothing stands in the way. Raises 409 where something does that goes along."""
+    if not kind.soft_delete:
+        _clear_the_way(work, kind, objects, cascade=cascade, gone=gone)
+    ids = [stored.id for stored in objects]
+    for tell in work.registry.deleting[kind.name]:
+        tell(work, ids)
+    store.delete_objects(work, kind, ids)
+
+
+def _clear_the_way(work: Work, kind: Kind, objects: Sequence[Stored], *, cascade: bool, gone: Gone) -> None:
+    ids = [stored.id for stored in objects]
+    for referrer in work.registry.referrers(kind.name):
         if referrer.on_delete == "clear":
-            column = f"{referrer.field}_id"
+            found = [other for _target, other in _referring(work, kind, referrer, objects)]
             if found:
+                column = f"{referrer.field}_id"
                 model = referrer.kind.model
                 work.session.execute(
                     update(model)
-                    .where(getattr(model, column) == stored.id)
+                    .where(getattr(model, column).in_(ids))
                     .values({column: None, "version": model.version + 1, "updated_at": work.clock.now()})
                 )
+                gone.cleared += [(referrer.kind, other, referrer.field) for other in found]
         elif referrer.on_delete == "cascade" and cascade:
-            for other in found:
-                remove(work, referrer.kind, other, cascade=True)
-        else:
-            blocking += [referrer.kind.label(other.state) for other in found]
-    return blocking
+            others = [other for _target, other in _referring(work, kind, referrer, objects)]
+            for object_id, words in blocking(work, referrer.kind, others, cascade=True).items():
+                if words:
+                    stored = next(other for other in others if other.id == object_id)
+                    raise refusal(referrer.kind, stored, words, cascade=True)
+            if others:
+                remove(work, referrer.kind, others, cascade=True, gone=gone)
+                gone.along += [(referrer.kind, other) for other in others]
 
 
-def _referring(work: Work, referrer: Referrer, object_id: str) -> list[Stored]:
+def _referring(
+    work: Work, target_kind: Kind, referrer: Referrer, targets: Sequence[Stored]
+) -> Iterator[tuple[Stored, Stored]]:
+    """Pairs of a target and an object whose field refers to it."""
     kind = referrer.kind
     chosen = store.selection(work, kind)
-    if isinstance(kind.fields[referrer.field], Ref):
-        condition = getattr(kind.model, f"{referrer.field}_id") == object_id
+    by_name = {stored.state[target_kind.key[0]]: stored for stored in targets}
+    ids = [stored.id for stored in targets]
+    direct = isinstance(kind.fields[referrer.field], Ref)
+    if direct:
+        condition = getattr(kind.model, f"{referrer.field}_id").in_(ids)
     else:
         part = kind.parts[referrer.field]
         table, owner, target = part.table, part.owner, part.target  # type: ignore[attr-defined]
-        condition = kind.model.id.in_(select(table.c[owner]).where(table.c[target] == object_id))
-    return chosen.fetch(work, chosen.statement.where(condition, *kind.alive()))
+        condition = kind.model.id.in_(select(table.c[owner]).where(table.c[target].in_(ids)))
+    for other in chosen.fetch(work, chosen.statement.where(condition, *kind.alive())):
+        value = other.state[referrer.field]
+        for name in [value] if direct else value:
+            if name in by_name:
+                yield by_name[name], other

@@ -7,7 +7,14 @@ from typing import Any
 
 from deskplane.kernel.compound import Group
 from deskplane.kernel.crypto import Vault
-from deskplane.kernel.fields import SECRET_SHOWN, Described
+from deskplane.kernel.fields import (
+    SECRET_SHOWN,
+    SECRET_WANTED,
+    SECRET_WANTED_SHOWN,
+    Described,
+    SecretReference,
+    secret_shown,
+)
 from deskplane.kernel.kind import Kind, State
 from deskplane.kernel.problem import FieldError, pointer
 
@@ -30,7 +37,7 @@ def merged(
     """What should be: the declared fields over what is there, or over the defaults.
 
     An explicit null is the default. Objects merge part by part. A secret that is the same as the stored one keeps
-    the stored form, so that it is no change; `(secret)`, as it is shown, keeps it too.
+    the stored form, so that it is no change; `(secret)`, as it is shown, and a reference keep it too.
     """
     after = dict(before) if before is not None else defaults(kind)
     for name, value in given.items():
@@ -61,12 +68,16 @@ def _value(
     return value
 
 
-def _sealed(current: Any, value: str, vault: Vault, path: tuple[str, ...], errors: list[FieldError]) -> Any:
+def _sealed(
+    current: Any, value: str | SecretReference, vault: Vault, path: tuple[str, ...], errors: list[FieldError]
+) -> Any:
+    if isinstance(value, SecretReference) or value == SECRET_WANTED_SHOWN:
+        return SECRET_WANTED if current is None else current
     if value == SECRET_SHOWN:
-        if current is None:
+        if not current:
             errors.append(FieldError(pointer(*path), "no_secret", "there is no stored secret to keep; give it"))
         return current
-    if current is not None:
+    if current:
         try:
             if vault.open(current) == value:
                 return current
@@ -109,7 +120,7 @@ def _change(name: str, part: Described, old: Any, new: Any) -> Change:
     def show(value: Any) -> Any:
         if value is None:
             return None
-        return SECRET_SHOWN if part.secret else part.output(value)
+        return secret_shown(value) if part.secret else part.output(value)
 
     return {"field": name, "before": show(old), "after": show(new)}
 

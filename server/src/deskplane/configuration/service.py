@@ -1,263 +1,332 @@
 """The reconciler: one request says what should be; the server compares, and writes what differs, or nothing.
 
-It works on many documents of a kind at once, so that statements grow with kinds and not with objects. A dry run is
-the real run, rolled back by its caller: it cannot answer anything else.
+It works on many documents of many kinds at once, so that statements grow with kinds and not with objects: find the
+objects, work out what should be, look at all of it for what is wrong, and only then write. A dry run is the real run,
+rolled back by its caller: it cannot answer anything else.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 
-from deskplane.configuration import differences, store
-from deskplane.configuration.deletion import remove
-from deskplane.configuration.differences import Change
-from deskplane.configuration.store import Key, Stored, key_of
+from deskplane.configuration import differences, history, store
+from deskplane.configuration.deletion import Gone, blocking, refusal, remove
+from deskplane.configuration.entries import Document, Entry, Outcome
+from deskplane.configuration.names import Names
+from deskplane.configuration.ownership import DISABLE, Claims, Declaration, Key
+from deskplane.configuration.renames import remember_renames
+from deskplane.configuration.store import Stored
+from deskplane.configuration.subjects import find_subjects
+from deskplane.configuration.troubles import Troubles
 from deskplane.kernel.etag import require_match
-from deskplane.kernel.kind import Check, Kind, State, Written, references
-from deskplane.kernel.problem import FieldError, Problem, conflict, forbidden, invalid, invalid_field, pointer
+from deskplane.kernel.kind import Check, Kind, State, Written
+from deskplane.kernel.problem import FieldError, Problem, conflict, forbidden, pointer
 from deskplane.kernel.revision import CONFIGURATION, Revision
 from deskplane.kernel.work import Work
-
-
-@dataclass
-class Document:
-    """What is declared of one object. `given` holds only the fields that were sent, in canonical form."""
-
-    given: State
-    absent: bool = False
-    renamed_from: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    prepared: Mapping[str, Any] = field(default_factory=dict)
-    if_match: str | None = None
-
-
-@dataclass
-class Outcome:
-    """What became of one document."""
-
-    action: str
-    id: str | None = None
-    version: int | None = None
-    changes: list[Change] = field(default_factory=list)
-    before: State | None = None
-    after: State | None = None
-    unresolved: list[dict[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def lock_configuration(work: Work) -> None:
     """Lets one change of configuration go after the other. SQLite's writers already do."""
     if not work.is_sqlite:
-        work.session.execute(select(Revision.number).where(Revision.name == CONFIGURATION).with_for_update())
+        statement = select(Revision.number).where(Revision.name == CONFIGURATION).with_for_update()
+        number = work.session.execute(statement).scalar_one()
+        if work.revision is not None:
+            work.revision = number  # what was kept of the one before the lock may be out of date
 
 
 class Reconciliation:
-    """One kind's documents, applied in one transaction."""
+    """What should be, brought about in one transaction, or refused as a whole."""
 
-    def __init__(self, work: Work, kind: Kind, *, allow_unresolved: bool = False) -> None:
+    def __init__(
+        self,
+        work: Work,
+        declaration: Declaration | None = None,
+        *,
+        allow_unresolved: bool = False,
+        troubles: Troubles | None = None,
+    ) -> None:
         self.work = work
-        self.kind = kind
+        self.declaration = declaration or Declaration()
         self.allow_unresolved = allow_unresolved and work.dry_run
-        self.ids: dict[tuple[str, str], str | None] = {}
+        self.troubles = troubles or Troubles()
+        self.names = Names(work)
+        self.claims = Claims(work, self.declaration)
+        self.not_declared: list[tuple[Kind, Stored]] = []
+        self.released: list[Entry] = []
 
-    def apply(self, documents: Sequence[Document]) -> list[Outcome]:
-        """Applies the documents in their order. Raises Problem; then nothing is written."""
+    def apply(self, documents: Sequence[Document]) -> list[Entry]:
+        """Applies the documents. Raises Problem with everything that is wrong; then nothing is written.
+
+        Answers an entry for each document, in their order, and then one for each object that was pruned. Afterwards
+        `released` has the objects whose fields were let go, and `not_declared` what could be pruned.
+        """
         lock_configuration(self.work)
-        wanted = [key_of(self.kind, document.given) for document in documents]
-        earlier = [self._earlier_key(document) for document in documents]
-        there = store.load_by_keys(self.work, self.kind, [*wanted, *(key for key in earlier if key is not None)])
-        outcomes = []
-        for document, key, old_key in zip(documents, wanted, earlier, strict=True):
-            stored = self._subject(there, key, old_key)
-            outcomes.append(self.apply_to(stored, document))
-        return outcomes
+        entries = find_subjects(self.work, documents, self.names, self.troubles)
+        self._work_out(entries)
+        if self.declaration.manager is not None:
+            self.claims.load((entry.kind.name, entry.id) for entry in entries if entry.stored is not None)
+            pruned = self._undeclared(entries)
+            self._work_out(pruned)
+            entries += pruned
+            self.claims.weigh(entries, self.troubles)
+        self.troubles.raise_any()
+        self._write(entries)
+        return entries
 
-    def _earlier_key(self, document: Document) -> Key | None:
-        if document.renamed_from is None:
-            return None
-        return key_of(self.kind, {**document.given, self.kind.key[-1]: document.renamed_from})
+    # what should be
 
-    def _subject(self, there: Mapping[Key, Stored], key: Key, old_key: Key | None) -> Stored | None:
-        """The object that a document speaks of: the one of its name, else the one that it renames."""
-        stored = there.get(key)
-        if old_key is None or old_key == key or self.kind.fixed:
-            return stored
-        old = there.get(old_key)
-        if old is None or old.deleted:
-            return stored
-        if stored is not None and not stored.deleted:
-            raise conflict(
-                "rename_conflict",
-                f"{self.kind.label(stored.state)} exists already, and so does {old_key[-1]}; delete one of them first",
-            )
-        if stored is not None:
-            raise self._taken(stored)
-        return old
+    def _work_out(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._intend(entry)
+        self.names.resolve(entries, self.troubles, allow_unresolved=self.allow_unresolved)
+        for entry in entries:
+            self._compare(entry)
 
-    def rename(self, stored: Stored, given: State) -> None:
-        """Makes sure that the name which a change of one object gives is free. Raises 409."""
-        key = key_of(self.kind, given)
-        if self.kind.fixed and key != key_of(self.kind, stored.state):
-            raise self._unknown(given)
-        lock_configuration(self.work)
-        other = store.load_by_keys(self.work, self.kind, [key]).get(key)
-        if other is not None and other.id != stored.id:
-            raise self._taken(other)
-
-    def _taken(self, other: Stored) -> Problem:
-        label = self.kind.label(other.state)
-        if other.deleted:
-            return conflict(
-                "name_taken", f"{label} was deleted and keeps its name; bring it back, or take another name"
-            )
-        return conflict("name_taken", f"{label} exists already")
-
-    def apply_to(self, stored: Stored | None, document: Document) -> Outcome:
-        """One document against the object that it speaks of."""
-        alive = stored if stored is not None and not stored.deleted else None
+    def _intend(self, entry: Entry) -> None:
+        """What should be of one object, and what is wrong with it."""
+        document, kind, alive = entry.document, entry.kind, entry.alive
         if document.if_match is not None:
             if alive is None:
                 raise Problem(412, "stale", "it does not exist any more")
             require_match(document.if_match, alive.version)
-        if document.absent and not self.kind.fixed:
-            return self._remove(alive, document)
-        errors: list[FieldError] = []
+        entry.outcome.before = alive.state if alive else None
         given = dict(document.given)
-        if self.kind.fixed:
-            if alive is None:
-                raise self._unknown(document.given)
+        if kind.fixed:
+            if alive is None or document.key != store.key_of(kind, alive.state):
+                self._unknown(document)
+                return
             if document.absent:
-                given = {name: given[name] if name in self.kind.key else None for name in self.kind.written}
-        before = alive.state if alive else None
-        base = stored.state if stored else None  # what was deleted softly comes back with what was known
-        after = differences.merged(self.kind, base, given, document.prepared, self.work.vault, errors)
-        if before is None:
-            errors += differences.missing(self.kind, after)
-        check = Check(self.work, self.kind, before, after, given, errors)
-        if not errors:
-            for rule in [self.kind.check, *self.work.registry.checks[self.kind.name]]:
+                given = {name: given[name] if name in kind.key else None for name in kind.written}
+        elif document.absent:
+            return
+        errors: list[FieldError] = []
+        # what was deleted softly comes back with what was known
+        base = entry.stored.state if entry.stored else None
+        after = differences.merged(kind, base, given, document.prepared, self.work.vault, errors)
+        if alive is None:
+            absent = differences.missing(kind, after)
+            errors += [error for error in absent if error.pointer not in map(pointer, document.bad)]
+        check = Check(self.work, kind, entry.outcome.before, after, given, self.names.exists, errors)
+        if not errors and not document.bad:
+            for rule in [kind.check, *self.work.registry.checks[kind.name]]:
                 if rule is not None:
                     rule(check)
-        unresolved = self._resolve(after, errors)
-        if errors:
-            raise invalid(errors)
-        outcome = Outcome("none", warnings=check.warnings, unresolved=unresolved, before=before, after=after)
-        outcome.changes = differences.changes(self.kind, before, after)
-        self._entitled(outcome.changes)
-        self._write(stored, before, after, outcome)
-        self._beside(document, outcome)
-        return outcome
+        self.troubles.bad_fields(document.place, errors)
+        entry.outcome.after = after
+        entry.outcome.warnings += check.warnings
 
-    def _write(self, stored: Stored | None, before: State | None, after: State, outcome: Outcome) -> None:
-        if stored is None:
-            self.work.change_configuration()
-            outcome.action = "create"
-            outcome.id = store.insert_objects(self.work, self.kind, [self._writable(after)], self._id)[0]
-            outcome.version = 1
-        else:
-            outcome.id, outcome.version = stored.id, stored.version
-            changed = differences.fields_changed(stored.state, self._writable(after))
-            # what is not resolved yet cannot be written, even in a dry run, and is a change all the same
-            if changed or stored.deleted or (outcome.unresolved and outcome.changes):
-                self.work.change_configuration()
-                outcome.action = "create" if stored.deleted else "update"
-                store.update_object(self.work, self.kind, stored, changed, self._id)
-                outcome.version += 1
-        if outcome.action != "none":
-            self._tell(outcome, before, after)
+    def _unknown(self, document: Document) -> None:
+        kind = document.kind
+        known = sorted(self.work.session.execute(select(kind.key_column)).scalars())
+        name = document.given.get(kind.key[0])
+        near = difflib.get_close_matches(str(name), known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        self.troubles.bad(document.place, kind.key, "unknown", f"there is no {kind.title} {name!r}{hint}", known)
 
-    def _remove(self, alive: Stored | None, document: Document) -> Outcome:
-        if alive is None:
-            return Outcome("none")
-        self.work.change_configuration()
-        outcome = Outcome("delete", id=alive.id, before=alive.state)
-        remove(self.work, self.kind, alive, cascade=bool(document.options.get("cascade")))
-        self._tell(outcome, alive.state, None)
-        return outcome
+    def _compare(self, entry: Entry) -> None:
+        """What of it is new."""
+        outcome, kind = entry.outcome, entry.kind
+        if outcome.after is None:
+            if entry.document.absent and entry.alive is not None:
+                outcome.action, outcome.id = "delete", entry.id
+            return
+        outcome.id = entry.id
+        outcome.changes = differences.changes(kind, outcome.before, outcome.after)
+        self._entitled(kind, outcome)
+        if entry.stored is None:
+            outcome.action, outcome.version = "create", 1
+            return
+        outcome.version = entry.stored.version
+        # what is not resolved yet cannot be written, even in a dry run, and is a change all the same
+        differs = entry.renamed or differences.fields_changed(entry.stored.state, entry.writable)
+        if differs or entry.stored.deleted or (outcome.unresolved and outcome.changes):
+            outcome.action = "create" if entry.stored.deleted else "update"
+            outcome.version += 1
 
-    def _tell(self, outcome: Outcome, before: State | None, after: State | None) -> None:
-        written = Written(self.work, self.kind, outcome.id or "", outcome.action, before, after, outcome.warnings)
-        for listener in self.work.registry.on_written[self.kind.name]:
-            listener(written)
-
-    def _entitled(self, found: Sequence[Change]) -> None:
+    def _entitled(self, kind: Kind, outcome: Outcome) -> None:
         """Some fields need a permission of their own."""
-        for change in found:
-            needed = self.kind.field_permissions.get(change["field"].split(".")[0])
+        for change in outcome.changes:
+            needed = kind.field_permissions.get(change["field"].split(".")[0])
             if needed is not None and not self.work.actor.may(needed):
                 raise forbidden(needed)
 
-    def _unknown(self, given: Mapping[str, Any]) -> Problem:
-        known = sorted(self.work.session.execute(select(self.kind.key_column)).scalars())
-        name = given.get(self.kind.key[0])
-        near = difflib.get_close_matches(str(name), known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return invalid_field(self.kind.key[0], "unknown", f"there is no {self.kind.title} {name!r}{hint}", known)
+    # what is not declared any more
 
-    def _resolve(self, after: State, errors: list[FieldError]) -> list[dict[str, str]]:
-        """Finds the ids of everything that the object refers to; notes what there is not."""
-        named = references(self.kind, after)
-        by_kind: dict[str, list[str]] = {}
-        for target, name, _path in named:
-            if (target, name) not in self.ids:
-                by_kind.setdefault(target, []).append(name)
-        for target, names in by_kind.items():
-            found = store.ids_of(self.work, self.work.registry[target], names)
-            self.ids.update({(target, name): found.get(name) for name in names})
-        unresolved = []
-        for target, name, path in named:
-            if self.ids[target, name] is None:
-                if self.allow_unresolved:
-                    unresolved.append({"field": ".".join(map(str, path)), "kind": target, "name": name})
+    def _undeclared(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Entries for what the manager owns and does not declare any more, where it is to be pruned."""
+        by_kind: dict[str, list[str]] = defaultdict(list)
+        for name, object_id in self.claims.not_declared(entries):
+            by_kind[name].append(object_id)
+        found: list[Entry] = []
+        for name, ids in by_kind.items():
+            kind = self.work.registry[name]
+            there = {stored.id: stored for stored in store.load_by_ids(self.work, kind, ids)}
+            for object_id in ids:
+                key = (name, object_id)
+                if object_id not in there or not self.claims.owned(key):
+                    self._let_go(kind, there.get(object_id), key)
+                elif self.declaration.prune:
+                    found.append(_pruned(kind, there[object_id]))
                 else:
-                    errors.append(self._no_such(target, name, path))
-        return unresolved
-
-    def _no_such(self, target: str, name: str, path: Sequence[str | int]) -> FieldError:
-        kind = self.work.registry[target]
-        statement = select(kind.key_column).where(*kind.alive()).limit(1000)
-        condition = kind.visible(self.work.actor) if kind.visible else None
-        if condition is not None:
-            statement = statement.where(condition)
-        near = difflib.get_close_matches(name, list(self.work.session.execute(statement).scalars()), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return FieldError(pointer(*path), "unknown_reference", f"there is no {kind.title} named {name!r}{hint}")
-
-    def _id(self, target: str, name: str) -> str:
-        found = self.ids[target, name]
-        assert found is not None, "what is unresolved is not written"
+                    self.not_declared.append((kind, there[object_id]))
+        if len(found) > self.declaration.max_deletions:
+            self.troubles.clash((), _too_many(found, self.declaration.max_deletions))
         return found
 
-    def _writable(self, state: State) -> State:
-        """Without what is not there yet: only in a dry run, whose rows do not stay."""
-        found = dict(state)
-        for target, name, path in references(self.kind, state):
-            if self.ids.get((target, name), "") is not None:
-                continue
-            field_name = str(path[0])
-            if field_name in self.kind.parts:
-                gone = {
-                    at[1]
-                    for to, key, at in references(self.kind, state)
-                    if at[0] == field_name and self.ids.get((to, key), "") is None
-                }
-                found[field_name] = [item for index, item in enumerate(state[field_name]) if index not in gone]
-            else:
-                found[field_name] = None
-        return found
+    def _let_go(self, kind: Kind, stored: Stored | None, key: Key) -> None:
+        """Of someone else's object the fields are released; of one that is gone nothing is left to say."""
+        assert self.declaration.manager is not None
+        declared = self.claims.held[key][self.declaration.manager].declared
+        self.claims.leave([key])
+        if stored is not None and declared:
+            entry = Entry(Document(kind, {}, subject=stored), stored, stored.id)
+            entry.outcome = Outcome(id=stored.id, before=stored.state, released=sorted(declared))
+            self.released.append(entry)
 
-    def _beside(self, document: Document, outcome: Outcome) -> None:
-        """What the kind manages besides the object's own fields."""
-        if self.kind.beside is None or outcome.id is None:
+    # writing
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        changed = [entry for entry in entries if entry.outcome.action != "none"]
+        if self.declaration.manager is None and changed:
+            self.claims.load((entry.kind.name, entry.id) for entry in changed if entry.stored is not None)
+            self.claims.weigh(changed, self.troubles)
+        if changed:
+            self.work.change_configuration()
+        gone = self._write_rows(changed)
+        self._tell(changed, gone)
+        self.claims.write()
+        remember_renames(self.work, entries, whole=bool(self.declaration.kinds))
+        history.record(self.work, self.declaration, changed, gone)
+        for entry in entries:
+            self._beside(entry)
+        self._settle(changed, gone)
+
+    def _write_rows(self, changed: Sequence[Entry]) -> Gone:
+        by_kind: dict[str, list[Entry]] = defaultdict(list)
+        for entry in changed:
+            by_kind[entry.kind.name].append(entry)
+        order = [kind for kind in self.work.registry.writing_order if kind.name in by_kind]
+        for kind in order:
+            renamed = [entry.id for entry in by_kind[kind.name] if entry.renamed is not None]
+            if len(renamed) > 1:
+                store.set_names_aside(self.work, kind, renamed)
+            self._write_kind(kind, [entry for entry in by_kind[kind.name] if entry.outcome.after is not None])
+        for kind in order:
+            self._write_parts(kind, [entry for entry in by_kind[kind.name] if entry.outcome.after is not None])
+        gone = Gone()
+        for kind in self.work.registry.deleting_order:
+            going = [entry for entry in by_kind.get(kind.name, ()) if entry.outcome.action == "delete"]
+            for cascade in (False, True):
+                self._delete(kind, [entry for entry in going if _cascades(entry) is cascade], cascade, gone)
+        self.troubles.raise_any()
+        return gone
+
+    def _write_kind(self, kind: Kind, entries: Sequence[Entry]) -> None:
+        there = {entry.id: entry for entry in entries if entry.stored is not None}
+        if there:
+            versions = {entry.id: entry.stored.version for entry in there.values() if entry.stored is not None}
+            states = {object_id: entry.writable for object_id, entry in there.items()}
+            store.update_objects(self.work, kind, versions, states, self.names.id)
+        new = {entry.id: entry.writable for entry in entries if entry.stored is None}
+        if new:
+            store.insert_objects(self.work, kind, new, self.names.id)
+
+    def _write_parts(self, kind: Kind, entries: Sequence[Entry]) -> None:
+        values: dict[str, dict[str, object]] = defaultdict(dict)
+        for entry in entries:
+            for name in kind.parts:
+                value = entry.writable.get(name)
+                before = entry.stored.state.get(name) if entry.stored is not None else kind.fields[name].initial()
+                if differences.differs(before, value):
+                    values[name][entry.id] = value
+        store.save_parts(self.work, kind, values, self.names.id)
+
+    def _delete(self, kind: Kind, entries: Sequence[Entry], cascade: bool, gone: Gone) -> None:
+        objects = [entry.alive for entry in entries if entry.alive is not None]
+        if not objects:
             return
-        found = self.kind.beside(self.work, outcome.id, document.options)
+        in_the_way = blocking(self.work, kind, objects, cascade=cascade)
+        free: list[Stored] = []
+        for entry, stored in zip(entries, objects, strict=True):
+            words = in_the_way.get(stored.id)
+            if not words:
+                free.append(stored)
+            elif entry.document.pruned and self.declaration.on_blocked == DISABLE and "enabled" in kind.fields:
+                self._disable(entry, stored)
+            else:
+                self.troubles.clash(entry.document.place, refusal(kind, stored, words, cascade=cascade))
+        if free:
+            remove(self.work, kind, free, cascade=cascade, gone=gone)
+
+    def _disable(self, entry: Entry, stored: Stored) -> None:
+        """What was to be pruned, and something depends on, stays, out of use; its manager keeps it."""
+        kind, outcome = entry.kind, entry.outcome
+        after: State = {**stored.state, "enabled": False}
+        outcome.after, outcome.disabled, outcome.version = after, True, stored.version
+        outcome.changes = differences.changes(kind, stored.state, after)
+        outcome.action = "update" if outcome.changes else "none"
+        self.claims.keep((kind.name, stored.id))
+        if outcome.changes:
+            self.names.resolve([entry], self.troubles, allow_unresolved=False)
+            outcome.version += 1
+            store.update_objects(
+                self.work, kind, {stored.id: stored.version}, {stored.id: entry.writable}, self.names.id
+            )
+
+    def _tell(self, changed: Sequence[Entry], gone: Gone) -> None:
+        by_kind: dict[Kind, list[Written]] = defaultdict(list)
+        for entry in changed:
+            outcome = entry.outcome
+            if outcome.action != "none":
+                by_kind[entry.kind].append(
+                    Written(
+                        self.work, entry.kind, entry.id, outcome.action, outcome.before, outcome.after, outcome.warnings
+                    )
+                )
+        for kind, stored in gone.along:
+            by_kind[kind].append(Written(self.work, kind, stored.id, "delete", stored.state, None, []))
+        for kind, objects in by_kind.items():
+            for listener in self.work.registry.on_written[kind.name]:
+                listener(objects)
+
+    def _beside(self, entry: Entry) -> None:
+        """What the kind manages besides the object's own fields."""
+        outcome = entry.outcome
+        if entry.kind.beside is None or outcome.after is None or entry.document.place:
+            return
+        found = entry.kind.beside(self.work, entry.id, entry.document.options)
         outcome.changes += found.changes
         outcome.extra |= found.answer
         if found.changes and outcome.action == "none":
             outcome.action = "update"
+
+    def _settle(self, changed: Sequence[Entry], gone: Gone) -> None:
+        """The last word of those who look at the whole."""
+        touched = {entry.kind.name for entry in changed} | {kind.name for kind, _stored in gone.along}
+        for kind in self.work.registry:
+            if kind.name in touched:
+                for ask in self.work.registry.settled[kind.name]:
+                    ask(self.work)
+
+
+def _cascades(entry: Entry) -> bool:
+    return bool(entry.document.options.get("cascade"))
+
+
+def _pruned(kind: Kind, stored: Stored) -> Entry:
+    keys = {name: stored.state[name] for name in kind.key}
+    return Entry(Document(kind, keys, absent=True, subject=stored, pruned=True), stored, stored.id)
+
+
+def _too_many(pruned: Iterable[Entry], most: int) -> Problem:
+    labels = sorted(entry.label for entry in pruned)
+    shown = ", ".join(labels[:20]) + (" …" if len(labels) > 20 else "")
+    return conflict(
+        "too_many_deletions",
+        f"pruning would delete {len(labels)} objects, and max_deletions is {most}: {shown}",
+        deletions=labels,
+    )

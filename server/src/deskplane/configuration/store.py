@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, insert, or_, select, update
+from sqlalchemy import Select, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
-from deskplane.kernel.fields import SECRET_SHOWN, Ref
-from deskplane.kernel.ids import new_id
-from deskplane.kernel.kind import Kind, Registry, State
+from deskplane.kernel.db import execute
+from deskplane.kernel.fields import Ref, secret_shown
+from deskplane.kernel.kind import Kind, Registry, Resolve, State
 from deskplane.kernel.work import Work
 
 Key = tuple[Any, ...]
-CHUNK = 200
+CHUNK = 10_000
+"""Values in one condition; both databases take 32,000 parameters in a statement."""
+MOST_EXACT = 200
+"""Keys of several parts that are looked for one by one; SQLite takes no deeper condition than 1,000."""
 
 
 @dataclass
@@ -100,25 +103,64 @@ def selection(work: Work, kind: Kind) -> Selection:
     return found
 
 
-def load_by_keys(work: Work, kind: Kind, keys: Sequence[Key]) -> dict[Key, Stored]:
-    """Objects by natural key, softly deleted ones too."""
+def load_by_keys(
+    work: Work, kind: Kind, keys: Sequence[Key], rename: Callable[[str, str], str] | None = None
+) -> dict[Key, Stored]:
+    """Objects by natural key, softly deleted ones too.
+
+    `rename` says, for kind and name, what an object that a key refers to will be called: keys are then in new names.
+    """
     chosen = selection(work, kind)
     found: dict[Key, Stored] = {}
     wanted = sorted(set(keys), key=repr)
+    exact = len(kind.key) > 1 and len(wanted) <= MOST_EXACT and rename is None
+    last = chosen.key_columns[kind.key[-1]]
     for start in range(0, len(wanted), CHUNK):
         chunk = wanted[start : start + CHUNK]
-        if len(kind.key) == 1:
-            condition = chosen.key_columns[kind.key[0]].in_([key[0] for key in chunk])
-        else:
-            condition = or_(
-                *[
-                    and_(*[chosen.key_columns[name] == part for name, part in zip(kind.key, key, strict=True)])
-                    for key in chunk
-                ]
-            )
+        condition = _exactly(kind, chosen, chunk) if exact else last.in_(sorted({key[-1] for key in chunk}))
         for stored in chosen.fetch(work, chosen.statement.where(condition)):
-            found[key_of(kind, stored.state)] = stored
+            found[_key_in_new_names(kind, stored.state, rename)] = stored
+    return {key: found[key] for key in wanted if key in found}
+
+
+def _exactly(kind: Kind, chosen: Selection, keys: Sequence[Key]) -> Any:
+    return or_(
+        *[and_(*[chosen.key_columns[name] == part for name, part in zip(kind.key, key, strict=True)]) for key in keys]
+    )
+
+
+def _key_in_new_names(kind: Kind, state: State, rename: Callable[[str, str], str] | None) -> Key:
+    key = key_of(kind, state)
+    if rename is None:
+        return key
+    parts = [kind.fields[name] for name in kind.key]
+    return tuple(
+        rename(part.kind, value) if isinstance(part, Ref) and value is not None else value
+        for part, value in zip(parts, key, strict=True)
+    )
+
+
+def load_by_ids(work: Work, kind: Kind, ids: Sequence[str]) -> list[Stored]:
+    """Objects that are there, by id."""
+    chosen = selection(work, kind)
+    found: list[Stored] = []
+    for start in range(0, len(ids), CHUNK):
+        condition = kind.model.id.in_(ids[start : start + CHUNK])
+        found += chosen.fetch(work, chosen.statement.where(condition, *kind.alive()))
     return found
+
+
+def load_all(work: Work, kind: Kind) -> list[Stored]:
+    """Every object of a kind, in the order of their keys."""
+    chosen = selection(work, kind)
+    found = chosen.fetch(work, chosen.statement.where(*kind.alive()))
+    # sorted here: databases disagree about the order of letters
+    return sorted(found, key=lambda stored: sortable(key_of(kind, stored.state)))
+
+
+def sortable(key: Key) -> tuple[str, ...]:
+    """A key to sort by; null comes first."""
+    return tuple("" if part is None else f"1{part}" for part in key)
 
 
 def load_by_id(work: Work, kind: Kind, object_id: str) -> Stored | None:
@@ -144,7 +186,7 @@ def ids_of(work: Work, kind: Kind, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _columns(kind: Kind, state: Mapping[str, Any], resolve: Callable[[str, str], str]) -> dict[str, Any]:
+def _columns(kind: Kind, state: Mapping[str, Any], resolve: Resolve) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in state.items():
         part = kind.written.get(name)
@@ -157,44 +199,71 @@ def _columns(kind: Kind, state: Mapping[str, Any], resolve: Callable[[str, str],
     return values
 
 
-def insert_objects(work: Work, kind: Kind, states: Sequence[State], resolve: Callable[[str, str], str]) -> list[str]:
-    """Writes new objects; answers their ids, in order."""
+def insert_objects(work: Work, kind: Kind, states: Mapping[str, State], resolve: Resolve) -> None:
+    """Writes the rows of new objects, given by id. Their parts are written by `save_parts`, when all rows are there."""
     now = work.clock.now()
     rows = [
-        {"id": new_id(), "version": 1, "created_at": now, "updated_at": now, **_columns(kind, state, resolve)}
-        for state in states
+        {"id": object_id, "version": 1, "created_at": now, "updated_at": now, **_columns(kind, state, resolve)}
+        for object_id, state in states.items()
     ]
-    if rows:
-        work.session.execute(insert(kind.model), rows)
+    work.session.execute(insert(kind.model), rows)
+
+
+def update_objects(
+    work: Work, kind: Kind, versions: Mapping[str, int], states: Mapping[str, State], resolve: Resolve
+) -> None:
+    """Writes the rows of objects that changed, given by id with the version that each had."""
+    now = work.clock.now()
+    rows = []
+    for object_id, state in states.items():
+        values = _columns(kind, state, resolve)
+        if kind.soft_delete:
+            values["deleted_at"] = None
+        values |= {"version": versions[object_id] + 1, "updated_at": now}
+        rows.append({"of_id": object_id, **{f"new_{name}": value for name, value in values.items()}})
+    names = [name.removeprefix("new_") for name in rows[0] if name != "of_id"]
+    table = kind.model.__table__
+    execute(
+        work.session,
+        update(table)
+        .where(table.c.id == bindparam("of_id"))
+        .values({_column(kind, name): bindparam(f"new_{name}", type_=_column(kind, name).type) for name in names}),
+        rows,
+    )
+
+
+def _column(kind: Kind, name: str) -> Any:
+    """The column behind an attribute of the model, whose name may be another."""
+    return getattr(kind.model, name).property.columns[0]
+
+
+def set_names_aside(work: Work, kind: Kind, ids: Sequence[str]) -> None:
+    """Gives objects names that no one has, so that they can swap theirs."""
+    table = kind.model.__table__
+    execute(
+        work.session,
+        update(table).where(table.c.id == bindparam("of_id")).values({_column(kind, kind.key[-1]): bindparam("aside")}),
+        [{"of_id": object_id, "aside": f"\x7f{object_id}"} for object_id in ids],
+    )
+
+
+def save_parts(work: Work, kind: Kind, values: Mapping[str, Mapping[str, Any]], resolve: Resolve) -> None:
+    """Writes the fields that live in tables of their own: field → id → value."""
     for name, part in kind.parts.items():
-        values = {row["id"]: state[name] for row, state in zip(rows, states, strict=True) if state.get(name)}
-        if values:
-            part.save(work.session, values, resolve)
-    return [row["id"] for row in rows]
+        if values.get(name):
+            part.save(work.session, values[name], resolve)
 
 
-def update_object(work: Work, kind: Kind, stored: Stored, changed: State, resolve: Callable[[str, str], str]) -> None:
-    """Writes the fields that changed."""
-    values = _columns(kind, changed, resolve)
-    if kind.soft_delete:
-        values["deleted_at"] = None
-    values |= {"version": stored.version + 1, "updated_at": work.clock.now()}
-    work.session.execute(update(kind.model).where(kind.model.id == stored.id).values(**values))
-    for name, part in kind.parts.items():
-        if name in changed:
-            part.save(work.session, {stored.id: changed[name]}, resolve)
-
-
-def delete_object(work: Work, kind: Kind, stored: Stored) -> None:
-    """Removes an object, softly where its kind says so."""
+def delete_objects(work: Work, kind: Kind, ids: Sequence[str]) -> None:
+    """Removes objects, softly where their kind says so."""
     if kind.soft_delete:
         work.session.execute(
             update(kind.model)
-            .where(kind.model.id == stored.id)
-            .values(deleted_at=work.clock.now(), version=stored.version + 1)
+            .where(kind.model.id.in_(ids))
+            .values(deleted_at=work.clock.now(), version=kind.model.version + 1)
         )
     else:
-        work.session.execute(delete(kind.model).where(kind.model.id == stored.id))
+        work.session.execute(delete(kind.model).where(kind.model.id.in_(ids)))
 
 
 def shown(kind: Kind, state: Mapping[str, Any] | None) -> State | None:
@@ -207,7 +276,7 @@ def shown(kind: Kind, state: Mapping[str, Any] | None) -> State | None:
         if value is None:
             found[name] = None
         elif part.secret:
-            found[name] = SECRET_SHOWN
+            found[name] = secret_shown(value)
         else:
             found[name] = part.output(value)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import Schema, ValidationError
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement
 
 from deskplane.desks.models import Department, Label, Setting, TicketType, department_members
 from deskplane.desks.settings import SETTINGS
@@ -221,6 +221,14 @@ LABEL = Kind(
 )
 
 
+SHIPPED_TYPES = {
+    "incident": "Something is broken, or worse than it should be.",
+    "problem": "The cause behind incidents.",
+    "service_request": "Something that is asked for and provided by routine.",
+    "change_request": "A change that is planned and reviewed.",
+}
+
+
 class TicketTypeSchema(Schema):
     """What sort of thing a ticket is."""
 
@@ -236,6 +244,7 @@ TICKET_TYPE = Kind(
     schema=TicketTypeSchema,
     key=("name",),
     permission="labels:manage",
+    as_shipped=lambda state: SHIPPED_TYPES.get(state["name"]) == state["description"],
     short_description="Manage ticket types",
     description=[
         "A ticket has at most one type. C(incident), C(problem), C(service_request) and C(change_request) "
@@ -282,8 +291,7 @@ def check_setting(found: Check) -> None:
         return
     if key == "department.default":
         name = found.after["value"]
-        there = found.work.session.execute(select(Department.id).where(Department.name == name)).first()
-        if there is None:
+        if not found.exists("department", name):
             found.refuse("value", "unknown_reference", f"there is no department named {name}")
 
 
@@ -297,6 +305,7 @@ SETTING = Kind(
     permission="settings:manage",
     readers=(),
     check=check_setting,
+    as_shipped=lambda state: bool(state["value"] == SETTINGS[state["key"]].initial()),
     fixed=True,
     short_description="Manage global settings",
     description=[

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError
 
-from deskplane.kernel.fields import CONTROL_LINE, SECRET_SHOWN, Coded, Described, Ref, refuse, type_name
+from deskplane.kernel.fields import CONTROL_LINE, Coded, Described, Ref, refuse, secret_shown, type_name
 from deskplane.kernel.problem import FieldError, pointer
 
 MAX_TEXT = 65_536
@@ -105,7 +105,7 @@ class Group(Described):
 
     def output(self, value: Any) -> Any:
         return {
-            name: None if value.get(name) is None else (SECRET_SHOWN if part.secret else part.output(value[name]))
+            name: secret_shown(value.get(name)) if part.secret else _shown(part, value.get(name))
             for name, part in self.parts.items()
         }
 
@@ -115,6 +115,10 @@ class Group(Described):
 
     def _json_schema(self, answer: bool) -> dict[str, Any]:
         return object_schema(self.parts, answer=answer)
+
+
+def _shown(part: Described, value: Any) -> Any:
+    return None if value is None else part.output(value)
 
 
 class TextMap(Described):
@@ -163,10 +167,19 @@ class AnyJson(Described):
         _storable(value)
         if self.check is not None:
             self.check(value)
-        return value
+        return plain_numbers(value)
 
     def _json_schema(self, answer: bool) -> dict[str, Any]:
         return {}
+
+
+def plain_numbers(value: Any) -> Any:
+    """The value with 1.0 as 1, which JSON takes for the same and databases give back one way or the other."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: plain_numbers(item) for name, item in value.items()}
+    return [plain_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def _storable(value: Any) -> None:

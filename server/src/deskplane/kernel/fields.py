@@ -11,6 +11,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,23 @@ from marshmallow import ValidationError, fields
 from deskplane.kernel.clock import rfc3339
 
 SECRET_SHOWN = "(secret)"  # noqa: S105 - what is shown in a secret's place
+SECRET_WANTED = ""
+"""Stored in a secret's place: one was declared by reference, and nobody gave it yet."""
+SECRET_WANTED_SHOWN = "(needs secret)"  # noqa: S105 - and what is shown of that
+
+
+@dataclass(frozen=True)
+class SecretReference:
+    """`{"$secret": "department/support/imap.password"}`: the secret that is stored, whatever it is."""
+
+    text: str
+
+
+def secret_shown(value: str | None) -> str | None:
+    """What is shown in the place of a stored secret."""
+    if value is None:
+        return None
+    return SECRET_WANTED_SHOWN if value == SECRET_WANTED else SECRET_SHOWN
 
 
 class Coded(str):
@@ -137,6 +155,8 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
         schema["type"] = [*kinds, "null"]
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
+    elif "anyOf" in schema:
+        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
     return schema
 
 
@@ -149,7 +169,8 @@ _CONTROL_BLOCK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 class Text(Described):
     """Text in NFC (Unicode Annex 15), of bounded length, without control characters; a line, or with `block` many.
 
-    A line has no white space around it, and no bidirectional overrides, which make names look like others.
+    A line has no white space around it, and no bidirectional overrides, which make names look like others. A secret
+    may be given by reference, unless `by_reference` says no: then what is stored stays.
     """
 
     def __init__(
@@ -161,9 +182,11 @@ class Text(Described):
         block: bool = False,
         pattern: str | None = None,
         pattern_hint: str = "",
+        by_reference: bool = True,
         **common: Any,
     ) -> None:
         super().__init__(description, **common)
+        self.by_reference = self.secret and by_reference
         self.longest = longest
         self.shortest = shortest
         self.block = block
@@ -171,6 +194,8 @@ class Text(Described):
         self.pattern_hint = pattern_hint
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if self.by_reference and isinstance(value, dict):
+            return _secret_reference(value)
         if not isinstance(value, str):
             raise refuse("wrong_type", f"must be text, got {type_name(value)}")
         text = unicodedata.normalize("NFC", value)
@@ -208,7 +233,25 @@ class Text(Described):
                 found["pattern"] = f"^(?:{self.pattern.pattern})$"
         if self.json_format and not answer:
             found["format"] = self.json_format
-        return found
+        return {"anyOf": [found, _REFERENCE]} if self.by_reference and not answer else found
+
+
+_REFERENCE = {
+    "type": "object",
+    "description": "The secret that is stored already.",
+    "required": ["$secret"],
+    "properties": {"$secret": {"type": "string"}},
+    "additionalProperties": False,
+}
+
+
+def _secret_reference(value: dict[str, Any]) -> SecretReference:
+    text = value.get("$secret")
+    if len(value) != 1 or not isinstance(text, str) or not 0 < len(text) <= 1000 or CONTROL_LINE.search(text):
+        raise refuse(
+            "wrong_type", 'must be text, or a reference such as {"$secret": "department/support/imap.password"}'
+        )
+    return SecretReference(text)
 
 
 class Name(Text):

@@ -180,7 +180,7 @@ class Endpoint:
             query = _read_query(self.query_schema, self.query_parts)
         except Problem as problem:
             query = problem
-        dry_run = isinstance(query, dict) and bool(query.get("dry_run"))
+        dry_run = operation.dry or (isinstance(query, dict) and bool(query.get("dry_run")))
         repeat = request.headers.get("Idempotency-Key") if operation.idempotency else None
 
         def call_for(session: Session) -> Call:
@@ -262,9 +262,13 @@ class Endpoint:
         if not operation.permission or any(map(actor.may, operation.permission)):
             return actor, revision
         if dry_run and any(map(actor.may, operation.dry_permission)):
-            # who may only plan sees what someone with every right would do: nothing of it stays
-            return replace(actor, permissions=frozenset(PERMISSIONS)), revision
+            return planning(actor), revision
         raise forbidden(operation.permission[0])
+
+
+def planning(actor: Actor) -> Actor:
+    """Who may only plan sees what someone with every right would do: nothing of it stays."""
+    return replace(actor, permissions=frozenset(PERMISSIONS))
 
 
 def _encoded(reply: Reply) -> tuple[Reply, bytes]:

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
-from deskplane.kernel.compound import RefSet, described
+from deskplane.kernel.compound import Group, RefSet, described
 from deskplane.kernel.fields import Described, Ref
 from deskplane.kernel.problem import FieldError, pointer
 from deskplane.kernel.work import Work
@@ -28,6 +28,9 @@ State = dict[str, Any]
 
 Resolve = Callable[[str, str], str]
 """Kind and natural key to id."""
+
+Prepared = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""The given fields and the options of one object."""
 
 
 class Part(Protocol):
@@ -84,13 +87,18 @@ class Links:
 
 @dataclass
 class Check:
-    """One object about to be written, for a kind's own rules. `after` may be brought into another form."""
+    """One object about to be written, for a kind's own rules. `after` may be brought into another form.
+
+    Rules run before anything is written: what they ask of the database they ask through `work.keep`, or `exists`,
+    which also knows what is made, renamed and deleted together with this object.
+    """
 
     work: Work
     kind: Kind
     before: State | None
     after: State
     given: Mapping[str, Any]
+    exists: Callable[[str, str], bool]
     errors: list[FieldError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -132,13 +140,15 @@ class Kind:
         parts: fields that live in tables of their own.
         options: what an apply may say besides the fields.
         check: the kind's own rules.
-        prepare: works out, from given fields and options and before any lock is taken, the stored values of fields
-            that are hashed; fields that it leaves out stay as they are.
+        prepare: works out, from the given fields and options of each object and before any lock is taken, the stored
+            values of fields that are hashed; fields that it leaves out stay as they are.
         beside: brings what belongs to an object, given its id and the options, to what is declared.
+        beside_options: the options that this is about; they are no part of the desk's document.
         fixed: objects are neither made nor deleted; `absent` sets one back to its defaults.
         soft_delete: a deletion keeps the row (column `deleted_at`); apply brings it back.
         cascades: whether a deletion may be asked to take its dependants along.
         visible: the condition under which a caller sees an object; None: all of them.
+        as_shipped: whether an object is just as every desk has it from the start; an export leaves it out.
     """
 
     name: str
@@ -160,12 +170,14 @@ class Kind:
     parts: Mapping[str, Part] = field(default_factory=dict)
     options: type[Schema] | None = None
     check: Callable[[Check], None] | None = None
-    prepare: Callable[[Work, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]] | None = None
+    prepare: Callable[[Work, Sequence[Prepared]], list[dict[str, Any]]] | None = None
     beside: Callable[[Work, str, Mapping[str, Any]], Beside] | None = None
+    beside_options: tuple[str, ...] = ()
     fixed: bool = False
     soft_delete: bool = False
     cascades: bool = False
     visible: Callable[[Actor], ColumnElement[bool] | None] | None = None
+    as_shipped: Callable[[State], bool] | None = None
 
     @property
     def path(self) -> str:
@@ -186,6 +198,17 @@ class Kind:
     def key_column(self) -> Any:
         """The column of a key of one part, by which other kinds refer to this one."""
         return getattr(self.model, self.key[0])
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The paths of the fields that are secret: `imap.password`."""
+        found = []
+        for name, part in self.written.items():
+            if part.secret:
+                found.append(name)
+            elif isinstance(part, Group):
+                found += [f"{name}.{inner}" for inner, inner_part in part.parts.items() if inner_part.secret]
+        return tuple(found)
 
     def alive(self) -> tuple[ColumnElement[bool], ...]:
         """The condition that leaves out what was deleted softly."""
@@ -232,18 +255,20 @@ class Referrer:
 class Registry:
     """The kinds of one server, and what higher rooms want to be asked or told about them.
 
-    `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before a deletion; answers what stands
-    in its way, in words. `deleting`: told just before a row goes. `written`: told after a write (or a dry one) in the
-    same transaction; may add warnings.
+    `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before deletions; answers, by id, what
+    stands in their way, in words. `deleting`: told just before rows go. `on_written`: told after writes (or dry ones)
+    in the same transaction; may add warnings. `settled`: asked at the end, when all is written, and may still refuse
+    all of it by raising a Problem. Each is given all objects of a kind at once.
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self.kinds: dict[str, Kind] = {kind.name: kind for kind in kinds}
         self.selections: dict[str, Any] = {}
         self.checks: dict[str, list[Callable[[Check], None]]] = defaultdict(list)
-        self.dependants: dict[str, list[Callable[[Work, str], list[str]]]] = defaultdict(list)
-        self.deleting: dict[str, list[Callable[[Work, str], None]]] = defaultdict(list)
-        self.on_written: dict[str, list[Callable[[Written], None]]] = defaultdict(list)
+        self.dependants: dict[str, list[Callable[[Work, Sequence[str]], dict[str, list[str]]]]] = defaultdict(list)
+        self.deleting: dict[str, list[Callable[[Work, Sequence[str]], None]]] = defaultdict(list)
+        self.on_written: dict[str, list[Callable[[Sequence[Written]], None]]] = defaultdict(list)
+        self.settled: dict[str, list[Callable[[Work], None]]] = defaultdict(list)
 
     def __getitem__(self, name: str) -> Kind:
         return self.kinds[name]
@@ -261,6 +286,33 @@ class Registry:
                 elif isinstance(part, RefSet) and part.kind == name:
                     found.append(Referrer(kind, field_name, "refuse"))
         return found
+
+    @cached_property
+    def writing_order(self) -> tuple[Kind, ...]:
+        """Every kind after those whose rows its own rows point at. Sets have tables of their own, written last."""
+        return self._ordered(lambda part: isinstance(part, Ref))
+
+    @cached_property
+    def deleting_order(self) -> tuple[Kind, ...]:
+        """Every kind before those whose deletion it would stand in the way of."""
+        return self._ordered(
+            lambda part: isinstance(part, RefSet) or (isinstance(part, Ref) and part.on_delete != "clear")
+        )[::-1]
+
+    def _ordered(self, counts: Callable[[Described], bool]) -> tuple[Kind, ...]:
+        found: dict[str, Kind] = {}
+
+        def visit(kind: Kind, below: tuple[str, ...]) -> None:
+            if kind.name in found or kind.name in below:
+                return
+            for part in kind.fields.values():
+                if isinstance(part, (Ref, RefSet)) and counts(part) and part.kind in self.kinds:
+                    visit(self.kinds[part.kind], (*below, kind.name))
+            found[kind.name] = kind
+
+        for kind in self.kinds.values():
+            visit(kind, ())
+        return tuple(found.values())
 
 
 def references(kind: Kind, state: Mapping[str, Any]) -> list[tuple[str, str, tuple[str | int, ...]]]:

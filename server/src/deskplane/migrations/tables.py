@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deskplane.configuration import models as configuration
 from deskplane.customers import models as customers
 from deskplane.desks import models as desks
 from deskplane.kernel import idempotency, revision
@@ -12,5 +13,5 @@ from deskplane.service_levels import models as service_levels
 from deskplane.tickets import models as tickets
 from deskplane.webhooks import models as webhooks
 
-ROOMS = (customers, desks, idempotency, outbox, people, revision, service_levels, tickets, webhooks)
+ROOMS = (configuration, customers, desks, idempotency, outbox, people, revision, service_levels, tickets, webhooks)
 metadata = Base.metadata

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select
 
-from deskplane.kernel.kind import Check
+from deskplane.kernel.kind import Check, State
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.work import Work
@@ -37,6 +39,11 @@ SHIPPED_ROLES: dict[str, tuple[str, list[str]]] = {
 """The roles that come with Deskplane (domain: people and rights)."""
 
 ADMIN = "admin"
+
+
+def is_as_shipped(role: State) -> bool:
+    """Whether a role is just as it came with Deskplane."""
+    return SHIPPED_ROLES.get(role["name"]) == (role["description"], role["permissions"])
 
 
 def check_role(found: Check) -> None:
@@ -74,8 +81,10 @@ def roles_beyond(work: Work, names: set[str]) -> list[str]:
     """Those of the roles that hold a permission which the caller has not."""
     if not names:
         return []
-    rows = work.session.execute(select(Role.name, Role.permissions).where(Role.name.in_(sorted(names))))
-    return sorted(name for name, permissions in rows if not work.actor.permissions.issuperset(permissions))
+    granted = work.keep(
+        "permissions of roles", lambda: dict(work.session.execute(select(Role.name, Role.permissions)).all())
+    )
+    return sorted(name for name in names if not work.actor.permissions.issuperset(granted.get(name, ())))
 
 
 def others_with_admin(work: Work, username: str) -> int:
@@ -90,29 +99,24 @@ def others_with_admin(work: Work, username: str) -> int:
     return int(work.session.execute(statement).scalar_one())
 
 
-def keep_those_beyond(work: Work, user_id: str) -> None:
+def keep_those_beyond(work: Work, user_ids: Sequence[str]) -> None:
     """Refuses the deletion of someone who may do what the caller may not."""
     rows = work.session.execute(
-        select(Role.name).join(user_roles, user_roles.c.role_id == Role.id).where(user_roles.c.user_id == user_id)
+        select(Role.name).join(user_roles, user_roles.c.role_id == Role.id).where(user_roles.c.user_id.in_(user_ids))
     )
     for name in roles_beyond(work, set(rows.scalars())):
         raise Problem(403, "beyond_yours", f"this user has the role {name}, which goes beyond your own rights")
 
 
-def keep_an_administrator(work: Work, user_id: str) -> None:
-    """Refuses the deletion of the last administrator."""
-    row = work.session.execute(
-        select(User.username)
-        .join(user_roles, user_roles.c.user_id == User.id)
-        .join(Role, Role.id == user_roles.c.role_id)
-        .where(User.id == user_id, Role.name == ADMIN)
-    ).first()
-    if row is not None and others_with_admin(work, row.username) == 0:
-        raise Problem(409, "last_administrator", "this is the last administrator; make another one first")
+def keep_an_administrator(work: Work) -> None:
+    """Refuses what would leave the desk without an administrator."""
+    if others_with_admin(work, "") == 0:
+        raise Problem(409, "last_administrator", "this would leave no administrator; make another one first")
 
 
-def keep_shipped_roles(work: Work, role_id: str) -> None:
+def keep_shipped_roles(work: Work, role_ids: Sequence[str]) -> None:
     """Refuses the deletion of a role that came with Deskplane."""
-    name = work.session.execute(select(Role.name).where(Role.id == role_id, Role.shipped)).scalar_one_or_none()
+    statement = select(Role.name).where(Role.id.in_(role_ids), Role.shipped).order_by(Role.name).limit(1)
+    name = work.session.execute(statement).scalar_one_or_none()
     if name is not None:
         raise Problem(409, "shipped", f"the role {name} came with Deskplane and stays; leave it unused instead")

@@ -18,7 +18,7 @@ from deskplane.kernel.kind import Kind, Links, Registry, Resolve
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.people import keys, rules
 from deskplane.people.models import Role, User, memberships, user_roles
-from deskplane.people.service import prepare_password
+from deskplane.people.service import prepare_passwords
 
 MEMBERSHIP_ROLES = ("viewer", "member", "owner")
 
@@ -44,6 +44,7 @@ ROLE = Kind(
     permission="users:manage",
     readers=(),
     check=rules.check_role,
+    as_shipped=rules.is_as_shipped,
     short_description="Manage roles",
     description=["A role is a named set of permissions. A change acts at the next request of everyone who has it."],
     notes=["The role C(admin) has every permission, always."],
@@ -192,6 +193,7 @@ class ApiKeyOptions(Schema):
         "The key's secret, from a vault of the caller's, so that a lost answer loses nothing; at least 32 "
         "random bytes, as 43 or more of the characters A-Z a-z 0-9 - _.",
         secret=True,
+        by_reference=False,
         longest=200,
         pattern="[A-Za-z0-9_-]{43,200}",
         pattern_hint="must be 43 to 200 of the characters A-Z a-z 0-9 - _",
@@ -244,8 +246,9 @@ USER = Kind(
     parts={"roles": Links("role", user_roles, "user_id", "role_id"), "memberships": MembershipPart()},
     options=UserOptions,
     check=rules.check_user,
-    prepare=prepare_password,
+    prepare=prepare_passwords,
     beside=keys.beside,
+    beside_options=("api_keys",),
     soft_delete=True,
     short_description="Manage users, their roles, features, passwords and API keys",
     description=[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from argon2 import PasswordHasher
@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.db import execute
-from deskplane.kernel.fields import SECRET_SHOWN
+from deskplane.kernel.fields import SECRET_SHOWN, SECRET_WANTED, SECRET_WANTED_SHOWN, SecretReference
 from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.ids import new_id
-from deskplane.kernel.kind import Written
+from deskplane.kernel.kind import Prepared, Written
 from deskplane.kernel.permissions import ADMIN_EXEMPT
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.revision import CONFIGURATION, Kept, Revision
@@ -137,35 +137,68 @@ def actor_of(
     )
 
 
-def prepare_password(work: Work, given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The hash that an apply of a user is to store, worked out before the write lock is taken.
+def prepare_passwords(work: Work, users: Sequence[Prepared]) -> list[dict[str, Any]]:
+    """The hashes that an apply of users is to store, worked out before the write lock is taken.
 
-    Empty where the stored password stays: none was given, or what is shown in its place, or the account has one and
-    `update_password` does not say `always`, or it is the same one. An account that is renamed is one that is there.
+    Empty where the stored password stays: none was given, or what is shown in its place, or a reference to it, or the
+    account has one and `update_password` does not say `always`, or it is the same one. An account that is renamed is
+    one that is there. A dry run hashes nothing: what it writes does not stay.
     """
+    names = {
+        name
+        for given, options in users
+        if "password" in given
+        for name in (given.get("username"), options.get("renamed_from"))
+        if name
+    }
+    stored: dict[str, str | None] = {}
+    if names:
+        statement = select(User.username, User.password).where(
+            User.username.in_(sorted(names)), User.deleted_at.is_(None)
+        )
+        stored = dict(work.session.execute(statement).all())
+    return [_prepared(work, given, options, stored) for given, options in users]
+
+
+def _prepared(
+    work: Work, given: Mapping[str, Any], options: Mapping[str, Any], stored: Mapping[str, str | None]
+) -> dict[str, Any]:
     password = given.get("password")
     if "password" not in given or password == SECRET_SHOWN:
         return {}
-    statement = select(User.password, User.deleted_at)
     names = [given.get("username"), options.get("renamed_from")]
-    rows = [work.session.execute(statement.where(User.username == name)).first() for name in names if name]
-    row = next((found for found in rows if found is not None and found.deleted_at is None), None)
-    if row is not None and row.password is not None:
+    name = next((name for name in names if name in stored), None)
+    current = stored[name] if name is not None else None
+    if isinstance(password, SecretReference) or password == SECRET_WANTED_SHOWN:
+        return {"password": SECRET_WANTED} if current is None else {}
+    if current:
         if options.get("update_password") != "always":
             return {}
-        if password is not None and password_matches(password, row.password):
+        if password is not None and password_matches(password, current):
             return {}
-    return {"password": None if password is None else hash_password(password)}
+    if password is None:
+        return {"password": None}
+    return {"password": "not hashed in a dry run" if work.dry_run else hash_password(password)}
 
 
-def note_password(written: Written) -> None:
-    """Keeps when a password was set."""
-    before = (written.before or {}).get("password")
-    if written.after is not None and written.after.get("password") != before:
-        now = written.work.clock.now()
-        written.work.session.execute(update(User).where(User.id == written.id).values(password_changed_at=now))
+def note_password(users: Sequence[Written]) -> None:
+    """Keeps when passwords were set."""
+    changed = [
+        written
+        for written in users
+        if written.after is not None and written.after.get("password") != (written.before or {}).get("password")
+    ]
+    if not changed:
+        return
+    work = changed[0].work
+    now = work.clock.now()
+    work.session.execute(
+        update(User).where(User.id.in_([written.id for written in changed])).values(password_changed_at=now)
+    )
+    for written in changed:
+        assert written.after is not None
         # times are the server's to give, so that a dry run has none
-        written.after["password_changed_at"] = None if written.work.dry_run else now
+        written.after["password_changed_at"] = None if work.dry_run else now
 
 
 def ship_roles(session: Session, clock: Clock) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -35,19 +35,24 @@ def open_tickets(work: Work) -> int:
     return int(work.session.execute(statement).scalar_one())
 
 
-def policies_changed(written: Written) -> None:
+def policies_changed(objects: Sequence[Written]) -> None:
     """Open tickets are matched anew, right after, by a job. A dry run says how many there are."""
-    before, after = written.before or {}, written.after or {}
-    fields = _MATTERS[written.kind.name]
-    if written.kind.name == "customer" and written.action == "create":
+    changed = [written for written in objects if _changes_promises(written)]
+    if not changed:
         return
-    if all(before.get(field) == after.get(field) for field in fields):
-        return
-    count = open_tickets(written.work)
+    work = changed[0].work
+    count = open_tickets(work)
     if count:
-        written.warnings.append(f"{count} open tickets are matched with the service level policies anew")
-    if count or not written.work.is_sqlite:  # what others are just opening cannot be counted
-        outbox.put(written.work, RECALCULATE, {"after": 0})
+        changed[0].warnings.append(f"{count} open tickets are matched with the service level policies anew")
+    if count or not work.is_sqlite:  # what others are just opening cannot be counted
+        outbox.put(work, RECALCULATE, {"after": 0})
+
+
+def _changes_promises(written: Written) -> bool:
+    if written.kind.name == "customer" and written.action == "create":
+        return False
+    before, after = written.before or {}, written.after or {}
+    return any(before.get(field) != after.get(field) for field in _MATTERS[written.kind.name])
 
 
 def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
@@ -96,19 +101,19 @@ def _let_earlier_ones_end(work: Work) -> None:
     raise busy("a transaction that began before the policies changed does not end")
 
 
-def tickets_of_customer(work: Work, customer_id: str) -> list[str]:
-    """Dependants of a customer, in words."""
-    return _counted(work, Ticket.customer_id == customer_id)
+def tickets_of_customers(work: Work, customer_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Dependants of customers, in words."""
+    return _counted(work, Ticket.customer_id, customer_ids)
 
 
-def tickets_of_department(work: Work, department_id: str) -> list[str]:
-    """Dependants of a department, in words."""
-    return _counted(work, Ticket.department_id == department_id)
+def tickets_of_departments(work: Work, department_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Dependants of departments, in words."""
+    return _counted(work, Ticket.department_id, department_ids)
 
 
-def _counted(work: Work, condition: Any) -> list[str]:
-    count = work.session.execute(select(func.count()).select_from(Ticket).where(condition)).scalar_one()
-    return [f"{count} tickets"] if count else []
+def _counted(work: Work, column: Any, ids: Sequence[str]) -> dict[str, list[str]]:
+    statement = select(column, func.count()).where(column.in_(ids)).group_by(column)
+    return {found: [f"{count} tickets"] for found, count in work.session.execute(statement)}
 
 
 def _take_away(work: Work, condition: Any, field: str) -> None:
@@ -120,34 +125,34 @@ def _take_away(work: Work, condition: Any, field: str) -> None:
         service.save(work, draft, before, {field}, cause=AUTOMATION)
 
 
-def customer_deleted(work: Work, customer_id: str) -> None:
+def customers_deleted(work: Work, ids: Sequence[str]) -> None:
     """The tickets stay, without customer."""
-    _take_away(work, Ticket.customer_id == customer_id, "customer")
+    _take_away(work, Ticket.customer_id.in_(ids), "customer")
 
 
-def department_deleted(work: Work, department_id: str) -> None:
+def departments_deleted(work: Work, ids: Sequence[str]) -> None:
     """The tickets stay, without department: only together with the customer's deletion."""
-    _take_away(work, Ticket.department_id == department_id, "department")
+    _take_away(work, Ticket.department_id.in_(ids), "department")
 
 
-def type_deleted(work: Work, type_id: str) -> None:
+def types_deleted(work: Work, ids: Sequence[str]) -> None:
     """Tickets lose the type."""
-    _take_away(work, Ticket.type_id == type_id, "type")
+    _take_away(work, Ticket.type_id.in_(ids), "type")
 
 
-def label_deleted(work: Work, label_id: str) -> None:
+def labels_deleted(work: Work, ids: Sequence[str]) -> None:
     """Tickets lose the label."""
-    name = work.session.execute(select(Label.name).where(Label.id == label_id)).scalar_one()
-    bearing = select(ticket_labels.c.ticket_id).where(ticket_labels.c.label_id == label_id)
+    names = set(work.session.execute(select(Label.name).where(Label.id.in_(ids))).scalars())
+    bearing = select(ticket_labels.c.ticket_id).where(ticket_labels.c.label_id.in_(ids))
     for draft in service.load(work, Ticket.id.in_(bearing)):
         before = draft.snapshot()
-        draft.labels = [label for label in draft.labels if label != name]
+        draft.labels = [label for label in draft.labels if label not in names]
         service.save(work, draft, before, {"labels"}, cause=AUTOMATION)
 
 
-def policy_deleted(work: Work, policy_id: str) -> None:
+def policies_deleted(work: Work, ids: Sequence[str]) -> None:
     """Ended tickets lose the policy; open ones are matched anew by the job that follows."""
-    for draft in service.load(work, Ticket.sla_policy_id == policy_id):
+    for draft in service.load(work, Ticket.sla_policy_id.in_(ids)):
         before = draft.snapshot()
         draft.columns["sla_policy_id"] = None
         draft.names["policy"] = None
@@ -163,10 +168,10 @@ def register(registry: Registry) -> None:
     """Hooks itself into the kinds that tickets refer to."""
     for kind in _MATTERS:
         registry.on_written[kind].append(policies_changed)
-    registry.dependants["customer"].append(tickets_of_customer)
-    registry.dependants["department"].append(tickets_of_department)
-    registry.deleting["customer"].append(customer_deleted)
-    registry.deleting["department"].append(department_deleted)
-    registry.deleting["ticket_type"].append(type_deleted)
-    registry.deleting["label"].append(label_deleted)
-    registry.deleting["sla_policy"].append(policy_deleted)
+    registry.dependants["customer"].append(tickets_of_customers)
+    registry.dependants["department"].append(tickets_of_departments)
+    registry.deleting["customer"].append(customers_deleted)
+    registry.deleting["department"].append(departments_deleted)
+    registry.deleting["ticket_type"].append(types_deleted)
+    registry.deleting["label"].append(labels_deleted)
+    registry.deleting["sla_policy"].append(policies_deleted)

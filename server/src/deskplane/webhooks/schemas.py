@@ -11,7 +11,7 @@ from typing import Any
 from marshmallow import Schema
 
 from deskplane.kernel.compound import AnyJson, SetOf, TextMap
-from deskplane.kernel.fields import SECRET_SHOWN, Choice, Flag, Name, Ref, Text, Url, refuse
+from deskplane.kernel.fields import SECRET_SHOWN, SECRET_WANTED_SHOWN, Choice, Flag, Name, Ref, Text, Url, refuse
 from deskplane.kernel.kind import Check, Kind
 from deskplane.kernel.words import EVENTS
 from deskplane.webhooks.models import Webhook
@@ -72,7 +72,7 @@ class WebhookSecret(Text):
     """A signing secret of the Standard Webhooks specification: `whsec_` and 24 to 64 bytes in base64."""
 
     def canonical(self, text: str) -> str:
-        if text == SECRET_SHOWN:
+        if text in {SECRET_SHOWN, SECRET_WANTED_SHOWN}:
             return text  # as it is shown: the stored one stays
         encoded = text.removeprefix("whsec_")
         try:

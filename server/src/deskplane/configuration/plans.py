@@ -1,0 +1,129 @@
+"""What a run over a whole desk answers: each object that changes, what is adopted and released, and a digest of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from deskplane.configuration.entries import Entry
+from deskplane.configuration.ownership import paths, value_at
+from deskplane.configuration.service import Reconciliation
+from deskplane.configuration.store import Stored, key_of, sortable
+from deskplane.kernel.fields import SECRET_WANTED
+from deskplane.kernel.kind import Kind, State
+from deskplane.kernel.problem import pointer
+
+ACTIONS = ("create", "update", "delete", "none")
+
+
+def reference_to(kind: Kind, state: State, path: str) -> str:
+    """How a document refers to a stored secret: `department/support/imap.password`."""
+    return "/".join([kind.name, *(str(part) for part in key_of(kind, state) if part is not None), path])
+
+
+def plan(run: Reconciliation, entries: Sequence[Entry]) -> dict[str, Any]:
+    """The answer to a plan and to an apply alike."""
+    order = {kind.name: position for position, kind in enumerate(run.work.registry)}
+
+    def place(entry: Entry) -> Any:
+        return (order[entry.kind.name], sortable(entry.key))
+
+    everything = sorted([*entries, *run.released], key=place)
+    summary = dict.fromkeys((*ACTIONS, "adopt", "release"), 0)
+    for entry in everything:
+        outcome = entry.outcome
+        summary[outcome.action] += 0 if entry in run.released else 1
+        summary["adopt"] += outcome.adopted
+        summary["release"] += len(outcome.released)
+    told = [entry for entry in everything if _has_something_to_tell(entry)]
+    changes = [_change(entry, dry_run=run.work.dry_run) for entry in told]
+    return {
+        "changed": any(entry.outcome.action != "none" for entry in told),
+        "manager": run.declaration.manager,
+        "revision": run.declaration.revision,
+        "digest": _digest(run, told, changes),
+        "summary": summary,
+        "changes": changes,
+        "needs_secret": [wanted for entry in everything for wanted in _needs_secret(entry)],
+        "unresolved": [
+            {
+                "pointer": pointer(*entry.document.place, *missing["field"].split(".")),
+                "kind": missing["kind"],
+                "name": missing["name"],
+            }
+            for entry in everything
+            for missing in entry.outcome.unresolved
+        ],
+        "not_declared": [_named(kind, stored) for kind, stored in _sorted(run.not_declared, order)],
+        "warnings": [],
+    }
+
+
+def _has_something_to_tell(entry: Entry) -> bool:
+    outcome = entry.outcome
+    return outcome.action != "none" or outcome.adopted or bool(outcome.released) or bool(outcome.warnings)
+
+
+def _sorted(objects: Iterable[tuple[Kind, Stored]], order: dict[str, int]) -> list[tuple[Kind, Stored]]:
+    return sorted(objects, key=lambda found: (order[found[0].name], sortable(key_of(found[0], found[1].state))))
+
+
+def _named(kind: Kind, stored: Stored) -> dict[str, Any]:
+    return {
+        "kind": kind.name,
+        "key": dict(zip(kind.key, key_of(kind, stored.state), strict=True)),
+        "label": kind.label(stored.state),
+    }
+
+
+def _change(entry: Entry, *, dry_run: bool) -> dict[str, Any]:
+    outcome, document = entry.outcome, entry.document
+    made = outcome.action == "create" and dry_run
+    return {
+        "kind": entry.kind.name,
+        "key": dict(zip(entry.kind.key, entry.key, strict=True)),
+        "label": entry.label,
+        "action": outcome.action,
+        "id": None if made and entry.stored is None else entry.id,
+        "renamed_from": entry.renamed[-1] if entry.renamed is not None else None,
+        "changes": outcome.changes,
+        "adopted": outcome.adopted,
+        "released": outcome.released,
+        "pruned": document.pruned and not outcome.disabled,
+        "disabled": outcome.disabled,
+        "pointer": pointer(*document.place) if document.place else None,
+        "warnings": outcome.warnings,
+    }
+
+
+def _needs_secret(entry: Entry) -> Iterable[dict[str, Any]]:
+    after = entry.outcome.after
+    for path in entry.kind.secrets if after is not None else ():
+        if after is not None and value_at(after, path) == SECRET_WANTED:
+            yield {
+                "kind": entry.kind.name,
+                "key": dict(zip(entry.kind.key, entry.key, strict=True)),
+                "field": path,
+                "secret": reference_to(entry.kind, after, path),
+            }
+
+
+def _digest(run: Reconciliation, told: Sequence[Entry], changes: Sequence[dict[str, Any]]) -> str:
+    """The same for the same changes, whoever looks. Secrets count by a keyed hash of them, which tells nobody else
+    what they are; ids and places do not count, nor does the revision that the changes come from."""
+    counted = []
+    for entry, change in zip(told, changes, strict=True):
+        left_out = {"id", "pointer", "warnings"}
+        found = {name: value for name, value in change.items() if name not in left_out}
+        found["secrets"] = {
+            path: run.work.vault.signature(str(value_at(entry.document.given, path)).encode())
+            for path in entry.kind.secrets
+            if path in paths(entry.kind, entry.document.given)
+            and any(changed["field"] == path for changed in entry.outcome.changes)
+        }
+        counted.append(found)
+    text = orjson.dumps([run.declaration.manager, counted], option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
