@@ -81,9 +81,13 @@ list_webhooks             +     .     .     .       .        .       .      +   
 get_webhook               +     .     .     .       .        .       .      +      .
 update_webhook            +     .     .     .       .        .       .      .      .
 delete_webhook            +     .     .     .       .        .       .      .      .
+plan_configuration        +     .     .     .       .        .       .      +      .
+apply_configuration       +     .     .     .       .        .       .      .      .
+export_configuration      +     .     .     .       .        .       .      +      .
+configuration_drift       +     .     .     .       .        .       .      +      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
-PUBLIC = {"healthz", "readyz", "version", "openapi", "docs"}
+PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}
 
 
 def _rows() -> dict[str, dict[str, str]]:

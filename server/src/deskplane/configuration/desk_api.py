@@ -171,7 +171,7 @@ class DeskOperations:
 
     def json_schema(self, call: Call) -> Reply:
         """GET /configuration/schema.json"""
-        return Reply(self.schema, content_type="application/schema+json")
+        return Reply(self.schema)
 
 
 def _may(call: Call, kinds: Iterable[Kind]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from deskplane.kernel.compound import Group
@@ -101,6 +102,8 @@ def changes(kind: Kind, before: State | None, after: State) -> list[Change]:
     for name, part in kind.written.items():
         old = before.get(name) if before is not None else None
         new = after.get(name)
+        if before is not None and old is new:
+            continue  # of what is not declared, the very same values stand in both
         if before is None and name not in kind.key and not differs(new, part.initial()):
             continue
         if isinstance(part, Group):
@@ -127,13 +130,23 @@ def _change(name: str, part: Described, old: Any, new: Any) -> Change:
 
 def fields_changed(before: State, after: State) -> State:
     """The fields that differ, with their new values."""
-    return {name: value for name, value in after.items() if differs(before.get(name), value)}
+    return {
+        name: value
+        for name, value in after.items()
+        if before.get(name) is not value and differs(before.get(name), value)
+    }
 
 
 def differs(old: Any, new: Any) -> bool:
     """Whether two values are two. To Python true is 1, in JSON it is not."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return old.keys() != new.keys() or any(differs(old[name], value) for name, value in new.items())
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) != len(new) or any(map(differs, old, new))
-    return isinstance(old, bool) is not isinstance(new, bool) or bool(old != new)
+    if old is new:
+        return False
+    if old != new:
+        return True
+    if isinstance(old, (str, datetime)) or old is None:
+        return False
+    if isinstance(old, dict):
+        return any(differs(value, new[name]) for name, value in old.items())
+    if isinstance(old, list):
+        return any(map(differs, old, new))
+    return isinstance(old, bool) is not isinstance(new, bool)

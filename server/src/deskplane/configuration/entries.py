@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from deskplane.configuration.differences import Change
@@ -39,12 +40,12 @@ class Document:
     raw: Mapping[str, Any] | None = None
     pruned: bool = False
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """The natural key that it declares."""
         return key_of(self.kind, self.given)
 
-    @property
+    @cached_property
     def earlier_key(self) -> Key | None:
         """The key that `renamed_from` speaks of."""
         if self.renamed_from is None or self.kind.fixed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import orjson
@@ -80,10 +80,12 @@ def declared_values(document: Document, after: State) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """A canonical value as JSON holds it."""
+    if value is None or isinstance(value, (str, int)):
+        return value
     return orjson.loads(orjson.dumps(value, option=orjson.OPT_UTC_Z))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Held:
     """One manager's claim on one object."""
 
@@ -116,8 +118,9 @@ class Claims:
             condition = or_(condition, and_(Claim.manager == self.declaration.manager, Claim.kind.in_(names)))
         columns = (Claim.kind, Claim.object_id, Claim.manager, Claim.owns, Claim.key, Claim.declared, Manager.revision)
         for row in self.work.session.execute(select(*columns).join(Manager).where(condition)):
-            self.stored[row.kind, row.object_id, row.manager] = Held(row.manager, row.owns, row.key, row.declared)
-            self.held[row.kind, row.object_id][row.manager] = Held(row.manager, row.owns, row.key, row.declared)
+            found = Held(row.manager, row.owns, row.key, row.declared)
+            self.stored[row.kind, row.object_id, row.manager] = found
+            self.held[row.kind, row.object_id][row.manager] = found
             self.revisions[row.manager] = row.revision
 
     def weigh(self, entries: Sequence[Entry], troubles: Troubles) -> None:
@@ -136,25 +139,24 @@ class Claims:
         outcome = entry.outcome
         assert outcome.after is not None
         declared = declared_values(entry.document, outcome.after)
-        for other in held.values():
-            if other.manager == manager:
-                continue
-            both = sorted(set(declared) & set(other.declared))
+        place = entry.document.place
+        mine, others = held.get(manager), [other for other in held.values() if other.manager != manager]
+        for other in others:
+            both = sorted(declared.keys() & other.declared.keys())
             if both and not self.declaration.force:
-                troubles.clash(entry.document.place, self._owned_by_another(entry, both, other))
-            other.declared = {path: value for path, value in other.declared.items() if path not in both}
-        mine = held.get(manager)
-        owner = next((other for other in held.values() if other.owns), None)
-        owns = entry.alive is None or (owner is not None and owner.manager == manager)
+                troubles.clash(place, self._owned_by_another(entry, both, other))
+            elif both:
+                left = {path: value for path, value in other.declared.items() if path not in both}
+                held[other.manager] = replace(other, declared=left)
+        owner = next((other for other in others if other.owns), None)
+        owns = entry.alive is None or (mine is not None and mine.owns)
         if not owns and self.declaration.adopt:
             if owner is not None and not self.declaration.force:
-                troubles.clash(entry.document.place, self._owned_by_another(entry, [], owner))
-            if owner is not None:
-                owner.owns = False
+                troubles.clash(place, self._owned_by_another(entry, [], owner))
             owns = outcome.adopted = True
-        elif entry.alive is None and owner is not None:
-            owner.owns = owner.manager == manager
-        outcome.released = sorted(set(mine.declared) - set(declared)) if mine is not None else []
+        if owns and owner is not None:
+            held[owner.manager] = replace(held[owner.manager], owns=False)
+        outcome.released = sorted(mine.declared.keys() - declared.keys()) if mine is not None else []
         held[manager] = Held(manager, owns, list(entry.key), declared)
 
     def _absent(self, entry: Entry, troubles: Troubles) -> None:

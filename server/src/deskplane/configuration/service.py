@@ -134,18 +134,18 @@ class Reconciliation:
             if entry.document.absent and entry.alive is not None:
                 outcome.action, outcome.id = "delete", entry.id
             return
-        outcome.id = entry.id
-        outcome.changes = differences.changes(kind, outcome.before, outcome.after)
-        self._entitled(kind, outcome)
-        if entry.stored is None:
+        outcome.id, stored = entry.id, entry.stored
+        if stored is None:
             outcome.action, outcome.version = "create", 1
-            return
-        outcome.version = entry.stored.version
-        # what is not resolved yet cannot be written, even in a dry run, and is a change all the same
-        differs = entry.renamed or differences.fields_changed(entry.stored.state, entry.writable)
-        if differs or entry.stored.deleted or (outcome.unresolved and outcome.changes):
-            outcome.action = "create" if entry.stored.deleted else "update"
-            outcome.version += 1
+        else:
+            outcome.version = stored.version
+            # what is not resolved yet cannot be written, even in a dry run, and is a change all the same
+            if entry.renamed or stored.deleted or differences.fields_changed(stored.state, outcome.after):
+                outcome.action = "create" if stored.deleted else "update"
+                outcome.version += 1
+        if outcome.action != "none":
+            outcome.changes = differences.changes(kind, outcome.before, outcome.after)
+            self._entitled(kind, outcome)
 
     def _entitled(self, kind: Kind, outcome: Outcome) -> None:
         """Some fields need a permission of their own."""

@@ -18,8 +18,8 @@ from deskplane.kernel.work import Work
 Key = tuple[Any, ...]
 CHUNK = 10_000
 """Values in one condition; both databases take 32,000 parameters in a statement."""
-MOST_EXACT = 200
-"""Keys of several parts that are looked for one by one; SQLite takes no deeper condition than 1,000."""
+MOST_EXACT = 20
+"""Keys of several parts that are looked for one by one; for more it is quicker to look for their last parts alone."""
 
 
 @dataclass

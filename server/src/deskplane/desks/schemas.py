@@ -269,7 +269,7 @@ class SettingSchema(Schema):
     """One global setting."""
 
     key = Name("Key of the setting.", longest=80)
-    value = AnyJson("Value, of the setting's own type; null for its default.")
+    value = AnyJson("Value, of the setting's own type; null for its default.", exact=True)
 
 
 def check_setting(found: Check) -> None:

@@ -93,7 +93,8 @@ class Group(Described):
     def __init__(self, description: str, schema: type[Schema], **common: Any) -> None:
         super().__init__(description, **common)
         self.schema_class = schema
-        self.parts: dict[str, Described] = described(schema())
+        self._reader = schema(partial=True, unknown=RAISE)
+        self.parts: dict[str, Described] = described(self._reader)
 
     def initial(self) -> Any:
         return {name: part.initial() for name, part in self.parts.items()}
@@ -101,7 +102,7 @@ class Group(Described):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, dict):
             raise refuse("wrong_type", f"must be an object, got {type_name(value)}")
-        return self.schema_class(partial=True, unknown=RAISE).load(value)
+        return self._reader.load(value)
 
     def output(self, value: Any) -> Any:
         return {
@@ -155,19 +156,22 @@ class TextMap(Described):
 
 
 class AnyJson(Described):
-    """Any JSON value, up to `longest` characters."""
+    """Any JSON value. `exact` keeps 1.0 as it is, for who looks at the type of a number."""
 
     json_type = "raw"
 
-    def __init__(self, description: str, *, check: Callable[[Any], None] | None = None, **common: Any) -> None:
+    def __init__(
+        self, description: str, *, check: Callable[[Any], None] | None = None, exact: bool = False, **common: Any
+    ) -> None:
         super().__init__(description, **common)
         self.check = check
+        self.exact = exact
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         _storable(value)
         if self.check is not None:
             self.check(value)
-        return plain_numbers(value)
+        return value if self.exact else plain_numbers(value)
 
     def _json_schema(self, answer: bool) -> dict[str, Any]:
         return {}
