@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import ansible_costs
+import desk_costs
 import seed
 from figures import HEAD, Row, percentile, summary, table
 from seed import TICKETS
@@ -247,6 +248,10 @@ def ansible(bench: Bench) -> Iterator[Row]:
     yield from ansible_costs.measure(bench.desk, bench.directory, 1 if bench.quick else 5)
 
 
+def whole_desk(bench: Bench) -> Iterator[Row]:
+    yield from desk_costs.measure(bench.directory, bench.rounds)
+
+
 # In this order: the large desk is a copy of the small one before it runs, and what writes comes after what reads.
 MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "scale": scale,
@@ -255,6 +260,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "tail": tail,
     "memory": memory,
     "ansible": ansible,
+    "desk": whole_desk,
     "start": start,
 }
 

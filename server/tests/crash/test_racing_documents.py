@@ -71,7 +71,7 @@ def test_ten_appliers_with_overlapping_documents_lose_nothing(api: Api, apis: li
     answers: list[list[int]] = [[] for _ in range(APPLIERS)]
 
     def applier(index: int) -> None:
-        chance = random.Random(index)  # noqa: S311 - the same shuffles each time
+        chance = random.Random(index)
         for turn in range(ROUNDS):
             body = {
                 "manager": f"applier-{index}",

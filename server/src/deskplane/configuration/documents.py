@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError
+from marshmallow import Schema, ValidationError
 
 from deskplane.configuration.entries import Document
 from deskplane.configuration.troubles import Place, Troubles
-from deskplane.kernel.compound import described, field_errors, object_schema
+from deskplane.kernel.compound import described, field_errors, load_given, object_schema
 from deskplane.kernel.fields import Choice, Described, Flag, Text, type_name
 from deskplane.kernel.kind import Kind, Registry
 
@@ -44,7 +44,7 @@ class Item:
             more = described(kind.options())
             options |= {name: part for name, part in more.items() if name not in kind.beside_options}
         schema = type(f"{kind.name}_item", (kind.schema,), dict(options))
-        return cls(kind, schema(unknown=RAISE), frozenset(options))
+        return cls(kind, schema(), frozenset(options))
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of an object, for editors."""
@@ -123,7 +123,7 @@ def _read_item(item: Item, given: Any, place: Place, troubles: Troubles) -> Docu
         return None
     bad: set[str] = set()
     try:
-        loaded: dict[str, Any] = item.schema.load(given, partial=True)
+        loaded = load_given(item.schema, given)
     except ValidationError as error:
         errors = field_errors(error.messages, item.schema)
         troubles.bad_fields(place, errors)

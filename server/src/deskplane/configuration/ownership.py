@@ -117,11 +117,12 @@ class Claims:
             names = [kind.name for kind in self.declaration.kinds]
             condition = or_(condition, and_(Claim.manager == self.declaration.manager, Claim.kind.in_(names)))
         columns = (Claim.kind, Claim.object_id, Claim.manager, Claim.owns, Claim.key, Claim.declared, Manager.revision)
-        for row in self.work.session.execute(select(*columns).join(Manager).where(condition)):
-            found = Held(row.manager, row.owns, row.key, row.declared)
-            self.stored[row.kind, row.object_id, row.manager] = found
-            self.held[row.kind, row.object_id][row.manager] = found
-            self.revisions[row.manager] = row.revision
+        rows = self.work.session.execute(select(*columns).join(Manager).where(condition))
+        for kind, object_id, manager, owns, key, declared, revision in rows:
+            found = Held(manager, owns, key, declared)
+            self.stored[kind, object_id, manager] = found
+            self.held[kind, object_id][manager] = found
+            self.revisions[manager] = revision
 
     def weigh(self, entries: Sequence[Entry], troubles: Troubles) -> None:
         """Lets the manager claim what it declares, and releases what it does not any more; notes what is another's."""

@@ -49,6 +49,8 @@ class Selection:
         columns: list[Any] = [model.id, model.version, model.created_at, model.updated_at]
         columns += [model.deleted_at] if kind.soft_delete else []
         self.key_columns: dict[str, Any] = {}
+        self.first = len(columns)
+        self.names: list[str] = []
         joins: list[tuple[Any, Any]] = []
         for name, part in kind.fields.items():
             if name in kind.parts:
@@ -60,6 +62,7 @@ class Selection:
             else:
                 column = getattr(model, name)
             columns.append(column.label(f"f_{name}"))
+            self.names.append(name)
             self.key_columns[name] = column
         statement: Select[Any] = select(*columns)
         for target, condition in joins:
@@ -68,22 +71,13 @@ class Selection:
 
     def stored(self, row: Any, parts: Mapping[str, Mapping[str, Any]]) -> Stored:
         """A row as an object."""
-        values = row._mapping
-        state: State = {}
-        for name, part in self.kind.fields.items():
-            if name in self.kind.parts:
-                found = parts[name].get(values["id"])
-                state[name] = part.initial() if found is None else found
-            else:
-                state[name] = values[f"f_{name}"]
-        return Stored(
-            id=values["id"],
-            version=values["version"],
-            state=state,
-            created_at=values["created_at"],
-            updated_at=values["updated_at"],
-            deleted=bool(self.kind.soft_delete and values["deleted_at"] is not None),
-        )
+        object_id, version, created_at, updated_at = row[:4]
+        state: State = dict(zip(self.names, row[self.first :], strict=True))
+        for name, values in parts.items():
+            found = values.get(object_id)
+            state[name] = self.kind.fields[name].initial() if found is None else found
+        deleted = self.kind.soft_delete and row[4] is not None
+        return Stored(object_id, version, state, created_at, updated_at, bool(deleted))
 
     def fetch(self, work: Work, statement: Select[Any]) -> list[Stored]:
         """Runs a statement made from `self.statement`."""

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError
+from marshmallow import Schema, ValidationError
 
 from deskplane.kernel.fields import CONTROL_LINE, Coded, Described, Ref, refuse, secret_shown, type_name
 from deskplane.kernel.problem import FieldError, pointer
@@ -93,7 +93,7 @@ class Group(Described):
     def __init__(self, description: str, schema: type[Schema], **common: Any) -> None:
         super().__init__(description, **common)
         self.schema_class = schema
-        self._reader = schema(partial=True, unknown=RAISE)
+        self._reader = schema()
         self.parts: dict[str, Described] = described(self._reader)
 
     def initial(self) -> Any:
@@ -102,7 +102,7 @@ class Group(Described):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, dict):
             raise refuse("wrong_type", f"must be an object, got {type_name(value)}")
-        return self._reader.load(value)
+        return load_given(self._reader, value)
 
     def output(self, value: Any) -> Any:
         return {
@@ -201,6 +201,26 @@ def _storable(value: Any) -> None:
     elif isinstance(value, list):
         for item in value:
             _storable(item)
+
+
+def load_given(schema: Schema, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What marshmallow's `load(given, partial=True, unknown=RAISE)` answers and raises, looking only at what is given:
+    of most objects that is a small part of the fields. For schemas whose rules are their fields' own."""
+    found: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
+    fields = schema.load_fields
+    for name, value in given.items():
+        field = fields.get(name)
+        if field is None:
+            errors[name] = ["Unknown field."]
+            continue
+        try:
+            found[name] = field.deserialize(value)
+        except ValidationError as error:
+            errors[name] = error.messages
+    if errors:
+        raise ValidationError(errors, data=given, valid_data=found)
+    return found
 
 
 def described(schema: Schema) -> dict[str, Described]:

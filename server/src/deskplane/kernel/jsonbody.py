@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import isinf
 from typing import Any, NoReturn
 
@@ -51,25 +52,21 @@ def _float(digits: str) -> float:
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
+_STRUCTURE = re.compile(rb"\\.|[\"\[\]{}]", re.DOTALL)
+
+
 def _depth(raw: bytes) -> int:
     deepest = depth = 0
-    in_text = escaped = False
-    for byte in raw:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_text = False
-        elif byte == 0x22:
-            in_text = True
-        elif byte in b"{[":
+    in_text = False
+    for found in _STRUCTURE.findall(raw):
+        if found == b'"':
+            in_text = not in_text
+        elif in_text or len(found) > 1:
+            continue
+        elif found in b"{[":
             depth += 1
             deepest = max(deepest, depth)
-            if deepest > MAX_DEPTH:
-                return deepest
-        elif byte in b"}]":
+        else:
             depth -= 1
     return deepest
 

@@ -200,6 +200,11 @@ class Kind:
         return getattr(self.model, self.key[0])
 
     @cached_property
+    def referring(self) -> tuple[str, ...]:
+        """The fields that may refer to other objects."""
+        return tuple(name for name, part in self.fields.items() if isinstance(part, Ref) or name in self.parts)
+
+    @cached_property
     def secrets(self) -> tuple[str, ...]:
         """The paths of the fields that are secret: `imap.password`."""
         found = []
@@ -318,12 +323,13 @@ class Registry:
 def references(kind: Kind, state: Mapping[str, Any]) -> list[tuple[str, str, tuple[str | int, ...]]]:
     """Each reference in a state (or a part of one): kind, natural key, path."""
     found: list[tuple[str, str, tuple[str | int, ...]]] = []
-    for name, value in state.items():
-        part = kind.fields.get(name)
+    for name in kind.referring:
+        value = state.get(name)
         if value is None:
             continue
+        part = kind.fields[name]
         if isinstance(part, Ref):
             found.append((part.kind, value, (name,)))
-        elif name in kind.parts:
+        else:
             found += [(target, key, (name, *path)) for target, key, path in kind.parts[name].named(value)]
     return found
