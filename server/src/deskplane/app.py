@@ -27,7 +27,7 @@ from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.revision import Kept, current
 from deskplane.kernel.work import Work
 from deskplane.outbox.service import Claimed
-from deskplane.outbox.worker import Job, Worker
+from deskplane.outbox.worker import Finish, Job, Worker
 from deskplane.people import rules
 from deskplane.people.keys import LastUse
 from deskplane.people.schemas import ROLE, USER
@@ -35,6 +35,7 @@ from deskplane.people.service import Authenticator, note_password, ship_roles
 from deskplane.service_levels.schemas import SLA_POLICY
 from deskplane.settings import Settings
 from deskplane.tickets import api as tickets_api
+from deskplane.tickets import feed
 from deskplane.tickets import tasks as tickets_tasks
 from deskplane.tickets.announcements import TOPIC
 from deskplane.webhooks.schemas import WEBHOOK
@@ -149,15 +150,17 @@ def make_worker(desk: Desk) -> Worker:
                 write=True,
             )
 
-    def fan_out(message: Claimed) -> None:
+    def fan_out(message: Claimed) -> Finish:
         """An event is done with once everyone who wants it has it; who wants it registers here."""
+        return lambda session: feed.append(session, message)
 
     jobs = [
         Job(
             "idempotency keys",
             timedelta(minutes=10),
             lambda session: idempotency.forget_old(session, desk.clock.now()),
-        )
+        ),
+        Job("ticket events", timedelta(hours=1), lambda session: feed.forget_old(session, desk.clock.now())),
     ]
     handlers = {tickets_tasks.RECALCULATE: recalculate, TOPIC: fan_out}
     return Worker(desk.database, desk.clock, handlers, jobs)

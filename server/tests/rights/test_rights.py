@@ -26,6 +26,7 @@ list_tickets              +     +     +     +       +        .       .      .   
 get_ticket                +     +     +     +       +        .       .      .      .
 update_ticket             +     +     +     +       +        .       .      .      .
 delete_ticket             +     .     .     .       .        .       .      .      .
+list_ticket_events        +     +     +     +       +        .       .      .      .
 list_ticket_history       +     +     +     +       +        .       .      .      .
 list_ticket_messages      +     +     +     +       +        .       .      .      .
 apply_setting             +     .     .     .       .        .       .      .      .

@@ -22,8 +22,12 @@ from deskplane.kernel.problem import Problem
 from deskplane.outbox import service
 from deskplane.outbox.service import Claimed
 
-Handler = Callable[[Claimed], None]
-"""Deals with one message, in transactions of its own. May be called again with the same message."""
+Finish = Callable[[Session], object]
+Handler = Callable[[Claimed], Finish | None]
+"""Deals with one message, in transactions of its own. May be called again with the same message.
+
+What it answers runs in the transaction that completes the message: it is done once, or the message is not completed.
+"""
 
 
 @dataclass(frozen=True)
@@ -98,14 +102,17 @@ class Worker:
         try:
             if handler is None:
                 raise LookupError(f"no handler for the topic {message.topic!r}; is this worker older than the server?")
-            handler(message)
+            finish = handler(message)
+            self._database.run(lambda session: self._complete(session, message, finish), write=True)
         except Exception as error:
             logger.warning("message failed; it is tried again", topic=message.topic, message=message.id, exc_info=error)
             text = error.detail if isinstance(error, Problem) else repr(error)
             now = self._clock.now()
             self._database.run(lambda session: service.postpone(session, self.name, message, text, now), write=True)
-            return
-        self._database.run(lambda session: service.complete(session, self.name, message.id), write=True)
+
+    def _complete(self, session: Session, message: Claimed, finish: Finish | None) -> None:
+        if service.complete(session, self.name, message.id) and finish is not None:
+            finish(session)
 
     def _run_jobs(self) -> None:
         now = self._clock.now()

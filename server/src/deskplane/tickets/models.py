@@ -151,6 +151,25 @@ class History(Base):
     new: Mapped[Any] = mapped_column(Json, nullable=True)
 
 
+class TicketEvent(Base):
+    """One event of the feed. Ids are in the order in which the events became visible.
+
+    The ticket is named by its number: its row may be gone, and its id may then be another ticket's. `mark` tells an
+    event from that of the same id in a database that was restored.
+    """
+
+    __tablename__ = "ticket_events"
+    __table_args__ = (Index("ix_ticket_events_at", "at"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
+    mark: Mapped[str] = mapped_column(String(12))
+    at: Mapped[datetime] = mapped_column(Instant)
+    event: Mapped[str] = mapped_column(String(20))
+    prefix: Mapped[str] = mapped_column(String(10))
+    sequence: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
 class TicketMessage(Base):
     """A message on a ticket. `internal` ones never leave the house."""
 

@@ -9,7 +9,7 @@ from marshmallow import Schema, ValidationError, validates_schema
 from deskplane.kernel.compound import AnyJson, SetOf
 from deskplane.kernel.fields import Choice, Described, Flag, Minutes, Moment, Text, Whole, refuse
 from deskplane.kernel.pagination import MAX_LIMIT
-from deskplane.kernel.words import PRIORITIES, STATUSES
+from deskplane.kernel.words import EVENTS, PRIORITIES, STATUSES
 
 SOURCES = ("api", "console", "portal", "email", "ansible")
 TITLE_LENGTH = 300
@@ -215,6 +215,36 @@ class MessageEntry(Schema):
     body_html = Text("As sanitised HTML.", read_only=True)
     author = Text("Who wrote it.", read_only=True)
     created_at = Moment("When.", read_only=True)
+
+
+class EventList(Schema):
+    """Where in the feed of events to go on, and with how many."""
+
+    limit = Whole("How many events a page has.", least=1, most=MAX_LIMIT, default=100)
+    cursor = Text(
+        "The next_cursor of the answer before, or the id of the last event that was dealt with. Without it the feed "
+        "begins with the oldest event that is kept.",
+        longest=60,
+    )
+    since = Moment("Instead of a cursor: only events that happened at this instant or later.")
+    newest = Flag("Instead of a cursor: no events, but the cursor behind the newest one.", default=False)
+    event = SetOf("Only these events.", Choice("An event.", EVENTS), default=None)
+
+
+class EventEntry(Schema):
+    """One event, with the values as they were when it happened."""
+
+    id = Text("Id of the event; a cursor, too.", read_only=True)
+    event = Choice("Which event it is.", EVENTS, read_only=True)
+    timestamp = Moment("When it happened.", read_only=True)
+    ticket_number = Text("Number of the ticket.", read_only=True)
+    subject = Text("Title of the ticket.", read_only=True)
+    status = Text("Its status.", read_only=True)
+    priority = Text("Its declared priority.", read_only=True)
+    assigned_to = Text("Username of its assignee.", read_only=True)
+    customer = Text("Name of its customer.", read_only=True)
+    department = Text("Name of its department.", read_only=True)
+    url = Text("Address of the ticket.", read_only=True)
 
 
 class Page(Schema):
