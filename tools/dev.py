@@ -40,6 +40,7 @@ def generate(_options: argparse.Namespace) -> None:
     if done.returncode:
         raise ToolError("deskplane describe-kinds failed; what it said stands above")
     call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds)])
+    call([RUN.command("python"), str(ROOT / "tools" / "generate_client.py")])
     call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py")])
 
 

@@ -119,6 +119,7 @@ def generated(job: Job) -> Outcome:
     kinds = WORK / "kinds.json"
     job.call([RUN.command("deskplane"), "describe-kinds"], output=kinds)
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds), "--check"])
+    job.call([RUN.command("python"), str(ROOT / "tools" / "generate_client.py"), "--check"])
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py"), "--check"])
     return Outcome()
 
@@ -366,7 +367,7 @@ def steps() -> list[Step]:
         Step("sanity", "ansible-test sanity, pinned ansible-core", lambda job: sanity(job, RUN), built_first),
         Step("types", "mypy --strict", types, server),
         Step("imports", "import-linter", imports, server),
-        Step("generated", "generated modules and reference pages are up to date", generated, server),
+        Step("generated", "generated modules, client and reference pages are up to date", generated, server),
         Step(
             "playbooks",
             "the example playbooks: the check shows what the run does, and writes nothing",

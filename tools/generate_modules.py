@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kinds_table import kinds_file
 from plugin_text import flat, to_python, to_yaml
 
 COLLECTION = "deskplane.helpdesk"
@@ -228,6 +229,19 @@ COMMON_RETURN: dict[str, Any] = {
             "after": {"description": "What it is now.", "type": "raw"},
         },
         "sample": [{"field": "description", "before": None, "after": "On call around the clock"}],
+    },
+    "adopted": {
+        "description": "Whether the task's manager became the owner of the object.",
+        "returned": "when the task has a manager",
+        "type": "bool",
+        "sample": False,
+    },
+    "released": {
+        "description": "Fields that the manager declared before and declares no longer. They keep their values.",
+        "returned": "when the task has a manager and released some",
+        "type": "list",
+        "elements": "str",
+        "sample": ["description"],
     },
     "problem": {
         "description": "The desk's problem document (RFC 9457), with every bad field.",
@@ -452,6 +466,7 @@ def generated_files(kinds: list[dict[str, Any]], root: Path) -> dict[Path, str]:
     for module in modules:
         files[root / "plugins/action" / f"{module}.py"] = action_file(module)
     files[root / "meta/runtime.yml"] = runtime_file(modules)
+    files[root / "plugins/module_utils/desk_kinds.py"] = LICENCE + GENERATED + kinds_file(kinds)
     return files
 
 

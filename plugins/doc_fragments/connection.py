@@ -42,6 +42,20 @@ options:
       - If not set, the value of the environment variable E(DESKPLANE_TIMEOUT) is used.
     type: float
     default: 30
+  deskplane_manager:
+    description:
+      - In whose name configuration is declared, for example V(git:helpdesk). The desk remembers it for each field that
+        is declared, refuses the same field of another manager, and reports changes by hand as drift.
+      - Modules that only read, and those of tickets, take it and do nothing with it.
+      - If not set, the value of the environment variable E(DESKPLANE_MANAGER) is used.
+    type: str
+    version_added: 0.1.0
+  deskplane_revision:
+    description:
+      - What the manager's declaration was made from, for example the id of a commit. The desk shows it beside the manager.
+      - If not set, the value of the environment variable E(DESKPLANE_REVISION) is used.
+    type: str
+    version_added: 0.1.0
 notes:
   - The task runs in the controller and makes one request, whatever the host's own connection is. The host needs no
     Python, no library, and not even to be reachable. C(become) has no effect.

@@ -17,6 +17,8 @@ CONNECTION = {
     "deskplane_validate_certs": "DESKPLANE_VALIDATE_CERTS",
     "deskplane_ca_path": "DESKPLANE_CA_PATH",
     "deskplane_timeout": "DESKPLANE_TIMEOUT",
+    "deskplane_manager": "DESKPLANE_MANAGER",
+    "deskplane_revision": "DESKPLANE_REVISION",
 }
 MASK = "********"
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"

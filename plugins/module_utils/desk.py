@@ -10,24 +10,29 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, Sequence, Tuple
 from urllib.parse import urlencode
 
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.transport import BadAddress, NoAnswer, Transport
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.transport import Answer, BadAddress, NoAnswer, Transport
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.problems import foreign, problem_text
 
 COLLECTION_VERSION = "0.1.0"
+AGENT = "deskplane.helpdesk/" + COLLECTION_VERSION
 OLDEST_SERVER = (0, 1, 0)
 # A restarting server is back within these waits; a task in a rescue block must not hang on a dead one.
 WAITS_S = (0.25, 0.75, 2.0)
 LONGEST_WAIT_S = 30.0
 
-_desks = {}
+Query = Sequence[Tuple[str, Any]]
+
+_desks: Dict[Any, Desk] = {}
 
 
 class DeskFailure(Exception):
     """One readable line, and the desk's problem document if it sent one; ``passing`` if waiting may help."""
 
-    def __init__(self, text, problem=None, passing=False):
+    def __init__(self, text: str, problem: dict[str, Any] | None = None, passing: bool = False) -> None:
         super().__init__(text)
         self.problem = problem
         self.passing = passing
@@ -36,21 +41,23 @@ class DeskFailure(Exception):
 class Desk:
     """Speaks JSON with the management API of one desk, with one key, or without one where it needs none."""
 
-    def __init__(self, transport, key, sleep=time.sleep):
+    def __init__(
+        self, transport: Transport, key: str | None, sleep: Callable[[float], None] = time.sleep, agent: str = AGENT
+    ) -> None:
         self._transport = transport
         self._sleep = sleep
         self.url = transport.url
         self._headers = {
             "Accept": "application/json",
-            "User-Agent": "deskplane.helpdesk/" + COLLECTION_VERSION,
+            "User-Agent": agent,
         }
         if key:
             self._headers["Authorization"] = "Bearer " + key
 
-    def get(self, path, query=(), subject=None):
+    def get(self, path: str, query: Query = (), subject: str | None = None) -> dict[str, Any]:
         return self._call("GET", path, query, subject=subject)
 
-    def readiness(self):
+    def readiness(self) -> dict[str, Any]:
         """What the desk says of its readiness, asked once; raises `DeskFailure` where it is not ready."""
         try:
             answer = self._transport.send("GET", "/readyz", self._headers)
@@ -65,17 +72,46 @@ class Desk:
             failure.passing = answer.status >= 500 or answer.status == 429
             raise
 
-    def apply(self, path, wanted, dry_run, subject, repeatable=True, keyed=False):
+    def apply(
+        self,
+        path: str,
+        wanted: dict[str, Any],
+        dry_run: bool,
+        subject: str,
+        repeatable: bool = True,
+        keyed: bool = False,
+    ) -> dict[str, Any]:
         """Let the desk compare and write; with ``dry_run`` it only compares.
 
         ``repeatable`` says that the request may be sent again when its answer was lost; ``keyed``, that it carries
         an Idempotency-Key for that. A key costs the desk a write, so a request that is harmless anyway has none.
         """
         query = (("dry_run", "true"), ("allow_unresolved", "true")) if dry_run else ()
-        key = str(uuid.uuid4()) if keyed else None
-        return self._call("POST", path + "/apply", query, wanted, repeatable, key, subject)
+        return self.post(path + "/apply", wanted, subject, query, repeatable, keyed)
 
-    def _call(self, method, path, query=(), body=None, repeatable=True, idempotency_key=None, subject=None):
+    def post(
+        self,
+        path: str,
+        body: dict[str, Any],
+        subject: str,
+        query: Query = (),
+        repeatable: bool = True,
+        keyed: bool = False,
+    ) -> dict[str, Any]:
+        """Send a document; ``repeatable`` and ``keyed`` as for `apply`."""
+        key = str(uuid.uuid4()) if keyed else None
+        return self._call("POST", path, query, body, repeatable, key, subject)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: Query = (),
+        body: dict[str, Any] | None = None,
+        repeatable: bool = True,
+        idempotency_key: str | None = None,
+        subject: str | None = None,
+    ) -> dict[str, Any]:
         headers = dict(self._headers)
         content = None
         if body is not None:
@@ -90,7 +126,9 @@ class Desk:
         answer = self._answer(method, target, headers, content, repeatable, subject)
         return self._read(answer, subject, body)
 
-    def _answer(self, method, target, headers, content, repeatable, subject):
+    def _answer(
+        self, method: str, target: str, headers: dict[str, str], content: bytes | None, repeatable: bool, subject: str | None
+    ) -> Answer:
         waits = list(WAITS_S)
         stale_tries = 1
         while True:
@@ -115,7 +153,7 @@ class Desk:
                 return answer
             self._sleep(pause)
 
-    def _read(self, answer, subject, sent):
+    def _read(self, answer: Answer, subject: str | None, sent: Any) -> dict[str, Any]:
         document = _json(answer)
         version = answer.headers.get("Deskplane-Version")
         ours = version is not None or (isinstance(document, dict) and "request_id" in document)
@@ -133,7 +171,7 @@ class Desk:
         return document
 
 
-def desk_for(options, environ=None):
+def desk_for(options: Mapping[str, Any], environ: Mapping[str, str] | None = None, agent: str = AGENT) -> Desk:
     """The desk that the connection options name, with its kept connection if this process has one."""
     key = options.get("deskplane_api_key")
     key = None if key is None else str(key).strip()
@@ -150,20 +188,20 @@ def desk_for(options, environ=None):
     identity = (os.getpid(), url, key, settings, proxies)
     if identity not in _desks:
         try:
-            _desks[identity] = Desk(Transport(url, *settings, environ=environ), key)
+            _desks[identity] = Desk(Transport(url, *settings, environ=environ), key, agent=agent)
         except BadAddress as error:
             raise DeskFailure(str(error)) from error
     return _desks[identity]
 
 
-def _no_answer(error, subject, method):
+def _no_answer(error: NoAnswer, subject: str | None, method: str) -> str:
     text = "%s: %s" % (subject, error) if subject else str(error)
     if error.sent and method != "GET":
-        text += "; it may have been carried out or not: run the task again, a task that is already done changes nothing"
+        text += "; it may have been carried out or not: run it again, what is already done changes nothing"
     return text
 
 
-def _retry_after(answer):
+def _retry_after(answer: Answer) -> float:
     try:
         return max(0.0, float(answer.headers.get("Retry-After") or 0))
     except ValueError:
@@ -171,17 +209,17 @@ def _retry_after(answer):
         return 0.0
 
 
-def _json(answer):
+def _json(answer: Answer) -> Any:
     try:
         return json.loads(answer.body.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
 
 
-def _text(answer):
+def _text(answer: Answer) -> str:
     return answer.body[:4096].decode("utf-8", "replace")
 
 
-def _numbers(version):
+def _numbers(version: str | None) -> tuple[int, ...]:
     found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
     return tuple(int(number or 0) for number in found.groups()) if found else (0, 0, 0)

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 MOST_LISTED = 12
+ADVICE = {
+    "owned_by_another": "leave it to that manager, or take it over with force",
+    "too_many_deletions": "raise max_deletions if all of them are meant to go",
+    "plan_changed": "look at the new plan, and apply that one",
+}
 
 
-def problem_text(url, answer, problem, subject, sent=None):
+def problem_text(url: str, answer: Any, problem: dict[str, Any], subject: str | None, sent: Any = None) -> str:
     """One line for a problem document (RFC 9457) of the desk; ``sent`` is the body it answers."""
     status = answer.status
     detail = _line(problem.get("detail") or problem.get("title") or "HTTP %d" % status)
@@ -20,15 +27,15 @@ def problem_text(url, answer, problem, subject, sent=None):
             url,
             detail,
         )
-    fields = [_field_text(error, sent) for error in problem.get("errors") or () if isinstance(error, dict)]
+    fields = [field_text(error, sent) for error in problem.get("errors") or () if isinstance(error, dict)]
     text = "; ".join(fields) if fields else detail
     if fields and status not in (400, 422):
         text = "%s: %s" % (detail, text)
-    hint = _hint(status, answer)
+    hint = _hint(status, answer, problem)
     return "%s: %s%s" % (subject or "the desk at %s" % url, text, " (%s)" % hint if hint else "")
 
 
-def _hint(status, answer):
+def _hint(status: int, answer: Any, problem: dict[str, Any]) -> str | None:
     if status == 403:
         return "the key in deskplane_api_key lacks this permission or scope: use another, or give it to the key's owner and to the key"
     if status == 404:
@@ -36,6 +43,9 @@ def _hint(status, answer):
     if status in (429, 503):
         after = answer.headers.get("Retry-After")
         return "the desk is busy%s; run the task again later" % (", it asks to wait %s s" % after if after else "")
+    known = advice(problem)
+    if known:
+        return known
     if status in (409, 412):
         return "somebody else changed it or it is in the way; run the task again or settle what is named"
     if status >= 500:
@@ -44,9 +54,15 @@ def _hint(status, answer):
     return None
 
 
-def _field_text(error, sent):
+def advice(problem: Mapping[str, Any]) -> str | None:
+    """What to do about a refusal of this code, where that can be said in general."""
+    return ADVICE.get(str(problem.get("type")).rsplit(":", 1)[-1])
+
+
+def field_text(error: dict[str, Any], sent: Any, name: str | None = None) -> str:
+    """One bad field of a problem document in words; ``name`` in place of the field's own."""
     pointer = str(error.get("pointer") or "")
-    name = _option_name(pointer)
+    name = _option_name(pointer) if name is None else name
     detail = _line(error.get("detail") or error.get("code") or "is not valid")
     text = detail if not name or detail.startswith(name) else "%s: %s" % (name, detail)
     allowed = error.get("allowed")
@@ -68,19 +84,20 @@ def _field_text(error, sent):
     return text
 
 
-def _steps(pointer):
+def steps(pointer: str) -> list[str]:
+    """The parts of a JSON pointer in a URI fragment."""
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.lstrip("#").split("/") if step]
 
 
-def _option_name(pointer):
+def _option_name(pointer: str) -> str:
     name = ""
-    for step in _steps(pointer):
+    for step in steps(pointer):
         name += "[%s]" % step if step.isdigit() else ("." if name else "") + step
     return name
 
 
-def _value_at(sent, pointer):
-    for step in _steps(pointer):
+def _value_at(sent: Any, pointer: str) -> Any:
+    for step in steps(pointer):
         if isinstance(sent, list) and step.isdigit() and int(step) < len(sent):
             sent = sent[int(step)]
         elif isinstance(sent, dict) and step in sent:
@@ -90,7 +107,7 @@ def _value_at(sent, pointer):
     return sent
 
 
-def foreign(url, answer, text):
+def foreign(url: str, answer: Any, text: str) -> str:
     """One line for an answer that no desk gave: a proxy, another site, a wrong path."""
     status = answer.status
     kind = (answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
@@ -118,5 +135,5 @@ def foreign(url, answer, text):
     )
 
 
-def _line(text):
+def _line(text: Any) -> str:
     return " ".join(str(text).split())[:600]

@@ -29,37 +29,61 @@ NEVER = "never"
 """It must not be sent twice, nor may its answer be stored for a repetition, because a secret is in it."""
 
 
-def connection_spec(keyless=False):
+def connection_spec(keyless=False, patience=None):
     spec = {
         "deskplane_url": {"type": "str", "required": True},
         "deskplane_api_key": {"type": "str", "required": not keyless, "no_log": True},
         "deskplane_validate_certs": {"type": "bool", "default": True},
         "deskplane_ca_path": {"type": "path"},
-        "deskplane_timeout": {"type": "float", "default": 30},
+        "deskplane_timeout": {"type": "float", "default": patience or 30},
+        "deskplane_manager": {"type": "str"},
+        "deskplane_revision": {"type": "str"},
     }
     for option, variable in arguments.CONNECTION.items():
         spec[option]["fallback"] = (env_fallback, [variable])
     return spec
 
 
-class _Declaration:
-    def __init__(self, kind, path, options, formats=None, constraints=None, keyless=False):
-        """``keyless`` says that a key is not needed."""
+class Declaration:
+    """What a task may say, and what is done then."""
+
+    def __init__(self, kind, path, options, formats=None, constraints=None, keyless=False, patience=None):
+        """``keyless`` says that a key is not needed; ``patience`` how many seconds to wait where the task does not."""
         self.kind = kind
+        self.patience = patience
         self.path = path
         self.formats = formats or {}
         self.constraints = constraints or {}
-        self.argument_spec = dict(connection_spec(keyless), **options)
+        self.argument_spec = dict(connection_spec(keyless, patience), **options)
 
     def subject(self, given):
         return self.kind
 
+    def gathered(self, given, files=None):
+        """The options with what they name read, and the secrets in it; ``files`` finds and reads as a task does."""
+        return given, set()
 
-class Resource(_Declaration):
+    def marked(self, wanted, marks):
+        """What is wanted, with the manager and revision of the connection where that is sent."""
+        return wanted
+
+    def portable(self, given, files):
+        """The options as they can be used on another host, and what `placed` needs afterwards."""
+        return given, None
+
+    def placed(self, result, gathered):
+        """The result of a task that ran elsewhere, with what is known only here."""
+        return result
+
+
+class Resource(Declaration):
     """One object of a kind, made to be what the task says."""
 
-    def __init__(self, kind, path, key, options, formats=None, constraints=None, implied=None, repetition=None):
-        """``key`` names the options that name an object; ``implied`` is sent where the task does not say.
+    def __init__(
+        self, kind, path, key, options, formats=None, constraints=None, implied=None, repetition=None, is_managed=True
+    ):
+        """``key`` names the options that name an object; ``implied`` is sent where the task does not say;
+        ``is_managed``, whether its fields may have a manager.
 
         ``repetition(wanted)`` says whether a lost request may be sent again: `HARMLESS` (the default), `KEYED`, `NEVER`.
         """
@@ -67,6 +91,10 @@ class Resource(_Declaration):
         self.key = key
         self.implied = implied or {}
         self.repetition = repetition or (lambda wanted: HARMLESS)
+        self.is_managed = is_managed
+
+    def marked(self, wanted, marks):
+        return dict(marks, **wanted) if self.is_managed else wanted
 
     def subject(self, given):
         names = [str(given[name]) for name in self.key if isinstance(given.get(name), (str, int))]
@@ -83,7 +111,7 @@ class Resource(_Declaration):
             "action": answer.get("action"),
             "changes": changes,
             self.kind: answer.get("after"),
-            "diff": _diff(subject, answer.get("action"), changes),
+            "diff": diff_of(subject, answer.get("action"), changes),
         }
         warnings = [str(text) for text in answer.get("warnings") or ()]
         for missing in answer.get("unresolved") or ():
@@ -94,13 +122,13 @@ class Resource(_Declaration):
             )
         if warnings:
             result["warnings"] = warnings
-        for extra in ("api_keys", "api_key_ids"):
+        for extra in ("api_keys", "api_key_ids", "adopted", "released"):
             if answer.get(extra):
                 result[extra] = answer[extra]
         return result
 
 
-class Server(_Declaration):
+class Server(Declaration):
     """The server itself: its version, and whether it is ready, or when it is."""
 
     def __init__(self, options):
@@ -137,7 +165,7 @@ def _when_ready(desk, seconds):
             time.sleep(min(LOOK_AGAIN_S, left))
 
 
-class Listing(_Declaration):
+class Listing(Declaration):
     """The objects of a kind that the filters leave; reads all pages."""
 
     def __init__(self, kind, plural, path, options, constraints=None):
@@ -178,7 +206,8 @@ def _pairs(name, value):
     return [(name, str(value))]
 
 
-def _diff(subject, action, changes):
+def diff_of(subject, action, changes):
+    """What Ansible shows with --diff of one object."""
     before, after = {}, {}
     for change in changes:
         _put(before, change["field"], change.get("before"))
@@ -200,8 +229,11 @@ def _put(tree, dotted, value):
     tree[steps[-1]] = value
 
 
-def perform(declaration, raw, check_mode=False, diff_mode=False, environ=None):
-    """Do what the raw arguments of a task say and return its result; raises nothing for what may go wrong."""
+def perform(declaration, raw, check_mode=False, diff_mode=False, environ=None, files=None):
+    """Do what the raw arguments of a task say and return its result; raises nothing for what may go wrong.
+
+    ``files`` finds and reads files as a task does, where it is more than opening them.
+    """
     environ = os.environ if environ is None else environ
     spec, given, secrets = declaration.argument_spec, {}, set()
     try:
@@ -211,8 +243,12 @@ def perform(declaration, raw, check_mode=False, diff_mode=False, environ=None):
         if missing:
             raise arguments.BadArguments(_not_connected(missing))
         checked = arguments.validated(spec, given, declaration.formats, declaration.constraints)
-        desk = desk_for(checked, environ)
+        desk = desk_for(dict({"deskplane_timeout": declaration.patience}, **checked), environ)
         wanted = {name: value for name, value in checked.items() if name not in arguments.CONNECTION}
+        wanted, more = declaration.gathered(wanted, files)
+        secrets |= more
+        marks = {name: checked.get("deskplane_" + name) for name in ("manager", "revision")}
+        wanted = declaration.marked(wanted, {name: value for name, value in marks.items() if value})
         result = declaration.act(desk, wanted, check_mode)
     except arguments.BadArguments as error:
         result = {"failed": True, "changed": False, "msg": "%s: %s" % (declaration.subject(given), error)}
@@ -220,6 +256,8 @@ def perform(declaration, raw, check_mode=False, diff_mode=False, environ=None):
         result = {"failed": True, "changed": False, "msg": str(error)}
         if error.problem is not None:
             result["problem"] = error.problem
+        if getattr(error, "mistakes", None):
+            result["errors"] = error.mistakes
     if not diff_mode:
         result.pop("diff", None)
     return _without_secrets(result, spec, given, secrets)
@@ -239,5 +277,9 @@ def _without_secrets(result, spec, given, secrets):
     result = arguments.mask(result, {secret for secret in secrets if len(secret) >= shortest})
     if made:
         result["api_keys"] = made
-    result["invocation"] = {"module_args": arguments.hidden(spec, given)}
+    shown = arguments.hidden(spec, given)
+    if shown.get("configuration") is not None:
+        # It may be long, and hold secrets at places that only the desk knows.
+        shown["configuration"] = arguments.HIDDEN
+    result["invocation"] = {"module_args": shown}
     return result

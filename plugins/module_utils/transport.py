@@ -16,8 +16,10 @@ import os
 import select
 import socket
 import ssl
-from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -33,7 +35,7 @@ class NoAnswer(Exception):
     ``stale`` that a connection kept from an earlier request died before a byte of the answer.
     """
 
-    def __init__(self, text, sent=False, refused=False, stale=False):
+    def __init__(self, text: str, sent: bool = False, refused: bool = False, stale: bool = False) -> None:
         super().__init__(text)
         self.sent = sent
         self.refused = refused
@@ -43,7 +45,7 @@ class NoAnswer(Exception):
 class Answer:
     """Status, headers (looked up without regard to case) and the whole body."""
 
-    def __init__(self, status, headers, body):
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
         self.status = status
         self.headers = headers
         self.body = body
@@ -56,28 +58,37 @@ class Transport:
     of the controller.
     """
 
-    def __init__(self, url, validate_certs=True, ca_path=None, timeout=30, environ=None):
+    def __init__(
+        self,
+        url: str,
+        validate_certs: bool = True,
+        ca_path: str | None = None,
+        timeout: float = 30,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self.timeout = timeout
         self._validate_certs = validate_certs
         self._ca_path = ca_path
         parts = _parts(self.url)
-        self._scheme, self._host = parts.scheme, parts.hostname
+        self._scheme, self._host = parts.scheme, parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._prefix = parts.path.rstrip("/")
         self._proxy = _proxy(parts, os.environ if environ is None else environ)
         self._netloc = parts.netloc
-        self._connection = None
+        self._connection: http.client.HTTPConnection | None = None
 
-    def close(self):
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def send(self, method, path, headers, body=None):
+    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
         """Return the `Answer`, or raise `NoAnswer`; ``path`` is relative to the base URL."""
-        kept = self._still_open()
-        connection = self._connection if kept else self._open()
+        connection = self._still_open()
+        kept = connection is not None
+        if connection is None:
+            connection = self._open()
         target = self._prefix + path
         if self._proxy and self._scheme == "http":
             # A proxy that does not tunnel wants the whole address in the request line.
@@ -99,23 +110,23 @@ class Transport:
             raise NoAnswer("%s sent more than %d MiB" % (self.url, MAX_ANSWER_BYTES // 2**20), sent=True)
         return Answer(response.status, response.headers, content)
 
-    def _still_open(self):
+    def _still_open(self) -> http.client.HTTPConnection | None:
         """A kept socket that is readable between requests can only hold the other side's goodbye."""
         if self._connection is None or self._connection.sock is None:
-            return False
+            return None
         try:
-            readable = select.select([self._connection.sock], [], [], 0)[0]
+            readable = bool(select.select([self._connection.sock], [], [], 0)[0])
         except (OSError, ValueError):
             readable = True
         if readable:
             self.close()
-        return not readable
+        return self._connection
 
-    def _open(self):
+    def _open(self) -> http.client.HTTPConnection:
         self.close()
         host, port = (self._proxy["host"], self._proxy["port"]) if self._proxy else (self._host, self._port)
         if self._scheme == "https":
-            connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self._tls())
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self._tls())
             if self._proxy:
                 connection.set_tunnel(self._host, self._port, headers=self._proxy["headers"])
         else:
@@ -128,11 +139,11 @@ class Transport:
         self._connection = connection
         return connection
 
-    def _tls(self):
+    def _tls(self) -> ssl.SSLContext:
         if self._ca_path:
             if not os.path.exists(self._ca_path):
                 raise BadAddress("deskplane_ca_path %s does not exist" % self._ca_path)
-            where = {"capath" if os.path.isdir(self._ca_path) else "cafile": self._ca_path}
+            where: dict[str, Any] = {"capath" if os.path.isdir(self._ca_path) else "cafile": self._ca_path}
         else:
             where = {}
         try:
@@ -144,7 +155,7 @@ class Transport:
             context.verify_mode = ssl.CERT_NONE
         return context
 
-    def _no_connection(self, error):
+    def _no_connection(self, error: Exception) -> NoAnswer:
         through = " through the proxy %s:%s" % (self._proxy["host"], self._proxy["port"]) if self._proxy else ""
         where = self.url + through
         if isinstance(error, ConnectionRefusedError):
@@ -172,7 +183,7 @@ class Transport:
             return NoAnswer("%s could not be reached within %g s (deskplane_timeout)" % (where, self.timeout))
         return NoAnswer("%s could not be reached: %s" % (where, _words(error)))
 
-    def _no_answer(self, error, kept):
+    def _no_answer(self, error: Exception, kept: bool) -> NoAnswer:
         if isinstance(error, socket.timeout):
             return NoAnswer("%s gave no answer within %g s (deskplane_timeout)" % (self.url, self.timeout), sent=True)
         gone = isinstance(error, (ConnectionError, http.client.RemoteDisconnected))
@@ -183,11 +194,11 @@ class Transport:
         return NoAnswer("the answer of %s could not be read: %s" % (self.url, _words(error)), sent=True)
 
 
-def _words(error):
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _words(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
-def _parts(url):
+def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0
@@ -202,7 +213,7 @@ def _parts(url):
     return parts
 
 
-def _proxy(parts, environ):
+def _proxy(parts: SplitResult, environ: Mapping[str, str]) -> dict[str, Any] | None:
     """The proxy for this address after the usual variables, lower case first, or None."""
     named = {}
     for name, value in environ.items():

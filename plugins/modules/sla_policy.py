@@ -246,6 +246,18 @@ changes:
     - field: description
       before: null
       after: On call around the clock
+adopted:
+  description: Whether the task's manager became the owner of the object.
+  returned: when the task has a manager
+  type: bool
+  sample: false
+released:
+  description: Fields that the manager declared before and declares no longer. They keep their values.
+  returned: when the task has a manager and released some
+  type: list
+  elements: str
+  sample:
+    - description
 problem:
   description: The desk's problem document (RFC 9457), with every bad field.
   returned: when the desk refused

@@ -328,6 +328,7 @@ DECLARATION = Ticket(
     key=["correlation_key", "title"],
     implied={"source": "ansible"},
     repetition=repetition,
+    is_managed=False,
     formats={"reopen_within": "duration"},
     constraints={"required_one_of": [["title", "correlation_key"]]},
     options={

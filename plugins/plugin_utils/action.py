@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.deskplane.helpdesk.plugins.module_utils import arguments
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import DeskFailure
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import perform
 
 
@@ -33,7 +35,8 @@ class DeskplaneAction(ActionBase):
         if self._is_delegated_away():
             result.update(self._run_there(environ, task_vars))
         else:
-            result.update(perform(self.declaration, self._task.args, self._task.check_mode, self._task.diff, environ))
+            files = TaskFiles(self)
+            result.update(perform(self.declaration, self._task.args, self._task.check_mode, self._task.diff, environ, files))
         return result
 
     def _task_environment(self):
@@ -47,9 +50,36 @@ class DeskplaneAction(ActionBase):
         return bool(self._task.delegate_to) and self._connection.transport != "local"
 
     def _run_there(self, environ, task_vars):
+        name, kind = self._task.resolved_action or self._task.action, self.declaration.kind
         try:
             given = arguments.with_environment(arguments.plain(self._task.args), environ)
+            given, gathered = self.declaration.portable(given, TaskFiles(self))
         except arguments.BadArguments as error:
-            return {"failed": True, "changed": False, "msg": "%s: %s" % (self.declaration.kind, error)}
-        name = self._task.resolved_action or self._task.action
-        return self._execute_module(module_name=name, module_args=given, task_vars=task_vars)
+            return {"failed": True, "changed": False, "msg": "%s: %s" % (kind, error)}
+        except DeskFailure as error:
+            return {"failed": True, "changed": False, "msg": str(error), "errors": getattr(error, "mistakes", [])}
+        result = self._execute_module(module_name=name, module_args=given, task_vars=task_vars)
+        return self.declaration.placed(result, gathered)
+
+
+class TaskFiles:
+    """Files as a task means them: relative ones beside the playbook or role, encrypted ones decrypted."""
+
+    def __init__(self, action):
+        self._action = action
+
+    def find(self, path):
+        """Where the file or directory is; the path itself where there is none."""
+        try:
+            return str(self._action._find_needle("files", os.path.expanduser(path)))
+        except AnsibleError:
+            return path
+
+    def read_text(self, path):
+        """The text of a file. Raises OSError, UnicodeDecodeError."""
+        try:
+            real = self._action._loader.get_real_file(path)
+        except AnsibleError as error:
+            raise OSError(0, " ".join(str(error).split()), path) from error
+        with open(real, encoding="utf-8-sig") as handle:
+            return handle.read()

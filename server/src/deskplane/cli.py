@@ -25,6 +25,7 @@ from deskplane.kernel import logging as logs
 from deskplane.kernel import openapi as openapi_document
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import Problem
+from deskplane.remote.commands import configuration
 from deskplane.settings import Settings, SettingsError, findings, load, require_safe
 
 
@@ -270,3 +271,6 @@ def describe_kinds() -> None:
     from deskplane.tickets.describe import describe
 
     click.echo(json.dumps({"kinds": [kind.describe() for kind in make_registry()], "ticket": describe()}, indent=2))
+
+
+main.add_command(configuration)

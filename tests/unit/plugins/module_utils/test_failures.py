@@ -139,7 +139,7 @@ def test_a_desk_that_goes_mid_request_leaves_the_outcome_open(server, task):
     server.script = [HANG_UP]
     text = failure(task(POLICY, name="gold"))
     assert "closed the connection before its answer was complete" in text
-    assert "run the task again" in text
+    assert "run it again" in text
     assert len(server.requests) == 1
 
 
