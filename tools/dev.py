@@ -34,13 +34,16 @@ def format_code(_options: argparse.Namespace) -> None:
 
 def generate(_options: argparse.Namespace) -> None:
     prepare()
+    copy_client = [RUN.command("python"), str(ROOT / "tools" / "generate_client.py")]
+    # Before, because the command that describes the kinds imports the copy; after, because the kinds are in it.
+    call(copy_client)
     kinds = toolchain.CACHE / "kinds.json"
     with kinds.open("wb") as target:
         done = subprocess.run([RUN.command("deskplane"), "describe-kinds"], stdout=target, cwd=ROOT, check=False)
     if done.returncode:
         raise ToolError("deskplane describe-kinds failed; what it said stands above")
     call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds)])
-    call([RUN.command("python"), str(ROOT / "tools" / "generate_client.py")])
+    call(copy_client)
     call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py")])
 
 

@@ -38,13 +38,7 @@ class Configuration(Declaration):
                 layers = [sources] + [_list(overlay) for overlay in overlays]
                 declared = desk_files.declared_in(layers, locate, read_text)
         except desk_files.BadFiles as error:
-            mistakes = [
-                {"file": f.file, "line": f.line or None, "pointer": None, "code": "bad_file", "text": f.text}
-                if f.file != desk_files.INLINE
-                else {"file": None, "line": None, "pointer": None, "code": "bad_value", "text": f.text}
-                for f in error.findings
-            ]
-            raise whole_desk.Refused(whole_desk.told(mistakes, {}), mistakes) from error
+            raise whole_desk.Refused(desk_files.found_mistakes(error)) from error
         except RuntimeError as error:
             raise BadArguments(str(error)) from error
         given["configuration"] = declared
@@ -89,7 +83,7 @@ class Configuration(Declaration):
         problem = result.get("problem") or {}
         mistakes = declared.mistakes(problem) if declared and result.get("failed") else []
         if mistakes:
-            result = dict(result, msg=whole_desk.told(mistakes, problem), errors=mistakes)
+            result = dict(result, msg=str(whole_desk.Refused(mistakes, problem)), errors=mistakes)
         return result
 
 

@@ -99,7 +99,8 @@ class Declared:
 
 def located(mistake: Mapping[str, Any]) -> str:
     """One of `Declared.mistakes` as a line."""
-    return "%s:%d: %s" % (mistake["file"], mistake["line"], mistake["text"]) if mistake["file"] else str(mistake["text"])
+    line = ":%d" % mistake["line"] if mistake["line"] else ""
+    return "%s%s: %s" % (mistake["file"], line, mistake["text"]) if mistake["file"] else str(mistake["text"])
 
 
 def declared_in(
@@ -126,6 +127,20 @@ def declared_in(
     if findings:
         raise BadFiles(sorted(findings, key=lambda finding: (finding.file, finding.line)))
     return result
+
+
+def found_mistakes(error: BadFiles) -> list[dict[str, Any]]:
+    """What reading found, as `Declared.mistakes` says what the desk finds."""
+    return [
+        {
+            "file": one.file if one.file != INLINE else None,
+            "line": one.line or None,
+            "pointer": None,
+            "code": "unreadable",
+            "text": one.text,
+        }
+        for one in error.findings
+    ]
 
 
 def declared_inline(configuration: Any) -> Declared:

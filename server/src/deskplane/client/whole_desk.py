@@ -26,10 +26,20 @@ HEADER = "# Exported from a Deskplane desk: "
 
 
 class Refused(DeskFailure):
-    """The desk, or the reading of files, found mistakes: ``mistakes`` as `Declared.mistakes` returns them."""
+    """The desk, or the reading of files, found mistakes: ``mistakes`` as `Declared.mistakes` returns them.
 
-    def __init__(self, text: str, mistakes: list[dict[str, Any]], problem: dict[str, Any] | None = None) -> None:
-        super().__init__(text, problem)
+    ``head`` is what they have in common. The text is one line of one mistake, and a line of each below the head of several.
+    """
+
+    def __init__(self, mistakes: list[dict[str, Any]], problem: dict[str, Any] | None = None) -> None:
+        lines = [located(mistake) for mistake in mistakes]
+        heads = _heads(problem or {})
+        self.head = "; ".join(["%d mistakes, and nothing was changed" % len(lines)] * (len(lines) > 1) + heads)
+        if len(lines) == 1:
+            text = "; ".join(lines + [head for head in heads if head not in lines[0]])
+        else:
+            text = "%s:\n%s" % (self.head, "\n".join(lines))
+        super().__init__("%s: %s" % (SUBJECT, text), problem)
         self.mistakes = mistakes
 
 
@@ -72,21 +82,14 @@ def refused(failure: DeskFailure, declared: Declared) -> DeskFailure:
     mistakes = declared.mistakes(problem)
     if not mistakes:
         return failure
-    return Refused(told(mistakes, problem), mistakes, failure.problem)
+    return Refused(mistakes, failure.problem)
 
 
-def told(mistakes: list[dict[str, Any]], problem: Mapping[str, Any]) -> str:
-    """Mistakes as text: one in one line; of several, each in a line of its own below what they have in common."""
-    lines = [located(mistake) for mistake in mistakes]
-    status = problem.get("status")
-    heads = [] if status in (None, 400, 422) else [str(problem.get("detail") or problem.get("title") or "refused")]
+def _heads(problem: Mapping[str, Any]) -> list[str]:
+    """What a refusal says besides its mistakes; of bad fields that is nothing more."""
+    heads = [] if problem.get("status") in (None, 400, 422) else [str(problem.get("detail") or problem.get("title"))]
     hint = advice(problem)
-    if hint:
-        heads.append(hint)
-    if len(lines) == 1:
-        return "; ".join(["%s: %s" % (SUBJECT, lines[0])] + [head for head in heads if head not in lines[0]])
-    heads.insert(0, "%d mistakes, and nothing was changed" % len(lines))
-    return "%s: %s:\n%s" % (SUBJECT, "; ".join(heads), "\n".join(lines))
+    return heads + [hint] if hint else heads
 
 
 def _ask(desk: Desk, verb: str, declared: Declared, options: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:

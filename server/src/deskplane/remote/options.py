@@ -14,7 +14,7 @@ import click
 
 from deskplane import __version__
 from deskplane.client.desk import Desk, DeskFailure, desk_for
-from deskplane.client.desk_files import BadFiles, Declared, declared_in, located
+from deskplane.client.desk_files import BadFiles, Declared, declared_in, found_mistakes, located
 from deskplane.client.desk_yaml import Finding
 from deskplane.client.desk_yaml import read as read_yaml
 from deskplane.client.whole_desk import PATIENCE_S, Refused
@@ -202,16 +202,6 @@ def read_secrets(path: str | None) -> dict[str, str]:
     return found
 
 
-def mistakes_of(error: BadFiles | Refused) -> list[dict[str, Any]]:
-    """Each mistake with its place."""
-    if isinstance(error, Refused):
-        return error.mistakes
-    return [
-        {"file": one.file, "line": one.line or None, "pointer": None, "code": "bad_file", "text": one.text}
-        for one in error.findings
-    ]
-
-
 def in_our_words(text: str) -> str:
     """The client names the options of tasks; here they are variables of the environment of the same name."""
     for name in ("url", "api_key", "validate_certs", "ca_path", "timeout"):
@@ -227,14 +217,11 @@ def clean_errors(function: Function) -> Function:
         try:
             return function(*args, **kwargs)
         except (BadFiles, Refused) as error:
-            found = mistakes_of(error)
+            found = found_mistakes(error) if isinstance(error, BadFiles) else error.mistakes
             for mistake in found:
-                place = f"{mistake['file']}: " if mistake["file"] and not mistake["line"] else ""
-                click.echo(place + located({**mistake, "file": mistake["file"] if mistake["line"] else None}), err=True)
-            text = str(error).split("\n", 1)[0].rstrip(":") if len(found) > 1 and isinstance(error, Refused) else ""
-            _fail(
-                text or f"{len(found)} mistake{'s'[: len(found) != 1]}, and nothing was changed", error, kwargs, found
-            )
+                click.echo(located(mistake), err=True)
+            head = error.head if isinstance(error, Refused) else Refused(found).head
+            _fail(head or "nothing was changed", error, kwargs, found)
         except DeskFailure as error:
             _fail(in_our_words(str(error)), error, kwargs)
         except (Failure, BadPlanFile) as error:
