@@ -14,7 +14,6 @@ from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import Des
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk_files import SUFFIXES, Declared, located, with_secrets
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk_kinds import KINDS
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk_yaml import dump, dump_json
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.problems import advice
 
 SUBJECT = "configuration"
 # The desk works on a whole document before the first byte of its answer.
@@ -27,17 +26,14 @@ HEADER = "# Exported from a Deskplane desk: "
 class Refused(DeskFailure):
     """The desk, or the reading of files, found mistakes: ``mistakes`` as `Declared.mistakes` returns them.
 
-    ``head`` is what they have in common. The text is one line of one mistake, and a line of each below the head of several.
+    ``head`` counts them. The text is one line of one mistake, and a line of each below the head of several.
     """
 
     def __init__(self, mistakes: list[dict[str, Any]], problem: dict[str, Any] | None = None) -> None:
         lines = [located(mistake) for mistake in mistakes]
-        heads = _heads(problem or {})
-        self.head = "; ".join(["%d mistakes, and nothing was changed" % len(lines)] * (len(lines) > 1) + heads)
-        if len(lines) == 1:
-            text = "; ".join(lines + [head for head in heads if head not in lines[0]])
-        else:
-            text = "%s:\n%s" % (self.head, "\n".join(lines))
+        word = "conflicts" if (problem or {}).get("status") == 409 else "mistakes"
+        self.head = "%d %s, and nothing was changed" % (len(lines), word) if len(lines) > 1 else "nothing was changed"
+        text = lines[0] if len(lines) == 1 else "%s:\n%s" % (self.head, "\n".join(lines))
         super().__init__("%s: %s" % (SUBJECT, text), problem)
         self.mistakes = mistakes
 
@@ -82,13 +78,6 @@ def refused(failure: DeskFailure, declared: Declared) -> DeskFailure:
     if not mistakes:
         return failure
     return Refused(mistakes, failure.problem)
-
-
-def _heads(problem: Mapping[str, Any]) -> list[str]:
-    """What a refusal says besides its mistakes; of bad fields that is nothing more."""
-    heads = [] if problem.get("status") in (None, 400, 422) else [str(problem.get("detail") or problem.get("title"))]
-    hint = advice(problem)
-    return heads + [hint] if hint else heads
 
 
 def _ask(desk: Desk, verb: str, declared: Declared, options: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:

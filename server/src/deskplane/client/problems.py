@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 from typing import Any
 
 MOST_LISTED = 12
-ADVICE = {
-    "owned_by_another": "leave it to that manager, or take it over with force",
-    "too_many_deletions": "raise max_deletions if all of them are meant to go",
-    "plan_changed": "look at the new plan, and apply that one",
-}
+# Refusals whose detail says by itself what can be done.
+SAY_WHAT_TO_DO = ("owned_by_another", "too_many_deletions", "plan_changed", "has_dependants", "rename_conflict", "name_taken")
 
 
 def problem_text(url: str, answer: Any, problem: dict[str, Any], subject: str | None, sent: Any = None) -> str:
@@ -44,20 +40,14 @@ def _hint(status: int, answer: Any, problem: dict[str, Any]) -> str | None:
     if status in (429, 503):
         after = answer.headers.get("Retry-After")
         return "the desk is busy%s; run the task again later" % (", it asks to wait %s s" % after if after else "")
-    known = advice(problem)
-    if known:
-        return known
+    if status == 409 and str(problem.get("type")).rsplit(":", 1)[-1] in SAY_WHAT_TO_DO:
+        return None
     if status in (409, 412):
         return "somebody else changed it or it is in the way; run the task again or settle what is named"
     if status >= 500:
         request = answer.headers.get("X-Request-Id")
         return "the desk failed with HTTP %d%s: see its log" % (status, ", request %s" % request if request else "")
     return None
-
-
-def advice(problem: Mapping[str, Any]) -> str | None:
-    """What to do about a refusal of this code, where that can be said in general."""
-    return ADVICE.get(str(problem.get("type")).rsplit(":", 1)[-1])
 
 
 def field_text(error: dict[str, Any], sent: Any, name: str | None = None) -> str:

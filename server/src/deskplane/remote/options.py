@@ -221,7 +221,7 @@ def clean_errors(function: Function) -> Function:
             for mistake in found:
                 click.echo(located(mistake), err=True)
             head = error.head if isinstance(error, Refused) else Refused(found).head
-            _fail(head or "nothing was changed", error, kwargs, found)
+            _fail(head, error, kwargs, found)
         except DeskFailure as error:
             _fail(in_our_words(str(error)), error, kwargs)
         except (Failure, BadPlanFile) as error:
