@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from common_return import COMMON_RETURN, WHEN
 from kinds_table import kinds_file
 from plugin_text import flat, to_python, to_yaml
 
@@ -203,52 +204,6 @@ def returned_object(kind: dict[str, Any]) -> dict[str, Any]:
         "id": {"description": ["Its id, which renaming does not change."], "type": "str", "returned": "success"}
     }
     return {**identity, **{field["name"]: return_doc(field) for field in kind["fields"]}}
-
-
-WHEN: dict[str, Any] = {
-    "created_at": {"description": ["When it was made."], "type": "str", "returned": "success"},
-    "updated_at": {"description": ["When it was last changed."], "type": "str", "returned": "success"},
-}
-
-COMMON_RETURN: dict[str, Any] = {
-    "action": {
-        "description": "What was done, or in check mode would be done.",
-        "returned": "success",
-        "type": "str",
-        "choices": ["create", "update", "none", "delete"],
-        "sample": "update",
-    },
-    "changes": {
-        "description": "Each field that differs. Secrets are never shown.",
-        "returned": "success",
-        "type": "list",
-        "elements": "dict",
-        "contains": {
-            "field": {"description": "Name of the field, dotted below an option with suboptions.", "type": "str"},
-            "before": {"description": "What it was.", "type": "raw"},
-            "after": {"description": "What it is now.", "type": "raw"},
-        },
-        "sample": [{"field": "description", "before": None, "after": "On call around the clock"}],
-    },
-    "adopted": {
-        "description": "Whether the task's manager became the owner of the object.",
-        "returned": "when the task has a manager",
-        "type": "bool",
-        "sample": False,
-    },
-    "released": {
-        "description": "Fields that the manager declared before and declares no longer. They keep their values.",
-        "returned": "when the task has a manager and released some",
-        "type": "list",
-        "elements": "str",
-        "sample": ["description"],
-    },
-    "problem": {
-        "description": "The desk's problem document (RFC 9457), with every bad field.",
-        "returned": "when the desk refused",
-        "type": "dict",
-    },
-}
 
 
 def require_known(kind: dict[str, Any], fields: list[dict[str, Any]]) -> None:

@@ -78,13 +78,17 @@ class Configuration(Declaration):
         declared = given["configuration"]
         return dict(given, configuration=declared.configuration), declared
 
-    def placed(self, result, declared):
+    def placed(self, result, gathered):
         """The result of a task that ran elsewhere, where the files are not, with each mistake at its place."""
         problem = result.get("problem") or {}
-        mistakes = declared.mistakes(problem) if declared and result.get("failed") else []
+        mistakes = gathered.mistakes(problem) if gathered and result.get("failed") else []
         if mistakes:
             result = dict(result, msg=str(whole_desk.Refused(mistakes, problem)), errors=mistakes)
         return result
+
+
+def _label(need):
+    return "%s %s" % (need.get("kind"), "/".join(str(part) for part in (need.get("key") or {}).values()))
 
 
 def _list(value):
@@ -104,7 +108,7 @@ def _warnings(answer, declared, check_mode):
     for need in answer.get("needs_secret") or ():
         found.append(
             "%s: the desk has no %s yet, and the task gives none: add '%s' to secrets"
-            % (need.get("kind"), need.get("field"), need.get("secret"))
+            % (_label(need), need.get("field"), declared.reference(need))
         )
     return found
 

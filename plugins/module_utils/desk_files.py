@@ -75,6 +75,18 @@ class Declared:
             field += "[%s]" % name if name.isdigit() else ("." if field else "") + name
         return text + (": " + field if field else "")
 
+    def reference(self, need: Mapping[str, Any]) -> str:
+        """The reference that stands for a secret that the desk needs; the desk's own name for it where there is none."""
+        for plural, objects in self.configuration.items():
+            for item in objects if KINDS[plural]["kind"] == need.get("kind") else ():
+                if all(item.get(part) == value for part, value in (need.get("key") or {}).items()):
+                    found = item
+                    for step in str(need.get("field")).split("."):
+                        found = found.get(step) if isinstance(found, dict) else None
+                    if isinstance(found, dict) and isinstance(found.get("$secret"), str):
+                        return str(found["$secret"])
+        return str(need.get("secret"))
+
     def mistakes(self, problem: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Each bad field that a problem document names: ``file``, ``line`` (both None without files), ``pointer``, ``text``."""
         found = []
@@ -93,7 +105,7 @@ class Declared:
                     "text": text,
                 }
             )
-        return found
+        return sorted(found, key=lambda mistake: (mistake["file"] is None, mistake["file"] or "", mistake["line"] or 0))
 
 
 def located(mistake: Mapping[str, Any]) -> str:

@@ -49,8 +49,8 @@ options:
     type: dict
   secrets:
     description:
-      - Values of secrets by the references that stand for them in the declaration, such as
-        V({"department/support/imap.password": "..."}) for C(password: {$secret: department/support/imap.password}).
+      - Values of secrets by the references that stand for them in the declaration, where a secret is written as an object
+        with C($secret) and any name, such as V(department/support/imap.password).
       - A reference that has no value here keeps the secret that the desk has.
     type: dict
   manager:

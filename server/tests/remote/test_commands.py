@@ -46,7 +46,7 @@ CHANGES = planned(
     changed("label old", "delete", None, ("color", "#00ff00", None), pruned=True),
     summary={"create": 1, "update": 1, "delete": 1, "none": 3, "adopt": 1, "release": 1},
     needs_secret=[
-        {"kind": "department", "key": {"name": "support"}, "field": "imap.password", "secret": "support/imap"}
+        {"kind": "department", "key": {"name": "support"}, "field": "imap.password", "secret": "x"}
     ],
     not_declared=[{"kind": "label", "label": "label left"}],
 )
@@ -67,7 +67,7 @@ SHOWN = """\
     released, and left as they are: enabled
     ! looks odd
 - label old (pruned)
-! the desk has no imap.password of department yet: give support/imap by --secrets
+! the desk has no imap.password of department support yet: give support/imap by --secrets
 ! declared no longer, and left alone without --prune: label left
 Plan: 1 to create, 1 to update, 1 to delete, 3 without change, 1 adopted, 1 released
 """
@@ -163,8 +163,8 @@ def test_all_mistakes_of_all_files_are_lines_of_their_own(run: Run, desk: Script
     desk.script = [problem(409, "owned_by_another", "git:first owns it", *errors)]
     done = run("plan", "-f", "desk.yml")
     assert done.stderr.splitlines() == [
-        "desk.yml:4: labels/0 (printer): color: is wrong",
         "desk.yml:3: labels/0 (printer): name: is wrong",
+        "desk.yml:4: labels/0 (printer): color: is wrong",
         "deskplane: 2 conflicts, and nothing was changed",
     ]
 

@@ -109,7 +109,11 @@ def notes(answer: Mapping[str, Any], declared: Declared) -> list[str]:
             f"{where}{declared.name(pointer)} names the {missing['kind']} {missing['name']}, which is not there"
         )
     for need in answer.get("needs_secret") or ():
-        found.append(f"the desk has no {need['field']} of {need['kind']} yet: give {need['secret']} by --secrets")
+        named = "/".join(str(part) for part in need["key"].values())
+        found.append(
+            f"the desk has no {need['field']} of {need['kind']} {named} yet: "
+            f"give {declared.reference(need)} by --secrets"
+        )
     left = [str(one.get("label")) for one in answer.get("not_declared") or ()]
     if left:
         more = f", and {len(left) - 10} more" if len(left) > 10 else ""

@@ -15,6 +15,10 @@ import tempfile
 import yaml
 
 COLLECTION = "deskplane.helpdesk"
+FILES = {
+    "desk/labels.yml": "labels: [{name: it-example, color: '#1f6feb'}]\n",
+    "environments/production/labels.yml": "labels: [{name: it-example, color: '#d73a49'}]\n",
+}
 
 
 def document(*arguments):
@@ -41,10 +45,15 @@ def main():
     customers = {task[m]["customer"] for task in tasks for m in task if m.endswith(".ticket") and "customer" in task[m]}
     make = [{COLLECTION + ".customer": {"name": name}, "check_mode": False} for name in sorted(customers)]
     environ = dict(os.environ, DESKPLANE_URL=desk["deskplane_url"], DESKPLANE_API_KEY=desk["deskplane_api_key"])
-    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-        json.dump([{"hosts": "localhost", "gather_facts": False, "vars": values, "tasks": make + tasks}], file)
-        file.flush()
-        subprocess.run(["ansible-playbook", "--check", file.name], check=True, env=environ)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        # What examples find beside their playbook.
+        for path, text in FILES.items():
+            folder.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+            folder.joinpath(path).write_text(text, encoding="utf-8")
+        play = {"hosts": "localhost", "gather_facts": False, "vars": values, "tasks": make + tasks}
+        folder.joinpath("examples.yml").write_text(json.dumps([play]), encoding="utf-8")
+        subprocess.run(["ansible-playbook", "--check", str(folder / "examples.yml")], check=True, env=environ)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 from ansible_collections.deskplane.helpdesk.plugins.module_utils import desk_files, desk_yaml
@@ -202,9 +201,9 @@ def test_the_desks_errors_are_shown_where_they_stand(desk):
         {"pointer": "#/max_deletions", "code": "x", "detail": "must be positive"},
     ]
     assert [desk_files.located(mistake) for mistake in found.mistakes({"errors": errors})] == [
+        "d.yml:2: departments/0 (support): members[3]: is missing",
         "d.yml:4: departments/0 (support): imap.port: must be between 1 and 65535",
         "d.yml:5: departments/0 (support): workflow: is unknown (allowed: free, itil), did you mean itil?",
-        "d.yml:2: departments/0 (support): members[3]: is missing",
         "max_deletions: must be positive",
     ]
 
