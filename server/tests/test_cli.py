@@ -104,7 +104,8 @@ def test_every_command_explains_itself() -> None:
 
     assert isinstance(main, Group)
     walk(main, [])
-    assert set(main.commands) == {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds"}
+    local = {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds"}
+    assert set(main.commands) == local | {"configuration"}
 
 
 def test_a_fresh_desk_is_set_up_step_by_step_and_each_step_can_be_repeated(run: Terminal, database_url: str) -> None:

@@ -45,9 +45,7 @@ CHANGES = planned(
     ),
     changed("label old", "delete", None, ("color", "#00ff00", None), pruned=True),
     summary={"create": 1, "update": 1, "delete": 1, "none": 3, "adopt": 1, "release": 1},
-    needs_secret=[
-        {"kind": "department", "key": {"name": "support"}, "field": "imap.password", "secret": "x"}
-    ],
+    needs_secret=[{"kind": "department", "key": {"name": "support"}, "field": "imap.password", "secret": "x"}],
     not_declared=[{"kind": "label", "label": "label left"}],
 )
 SHOWN = """\
