@@ -334,6 +334,20 @@ def test_a_plain_change_of_what_a_manager_declared_is_done_and_warned_of(api: Ap
     assert single["type"].endswith("owned_by_another")
 
 
+def test_the_history_says_who_did_what_through_which_manager(api: Api) -> None:
+    apply(api, DESK, manager="git:helpdesk", revision="abc123")
+    api.apply("labels", name="noise", color="#123456")
+    api.apply("labels", name="noise", state="absent")
+    gone, changed, made = api.call("GET", "/configuration/history?kind=label&limit=3")["items"]
+    assert (gone["action"], gone["label"], gone["who"], gone["manager"]) == ("delete", "label noise", "root", None)
+    assert changed["changes"] == [{"field": "color", "before": "#6e7781", "after": "#123456"}]
+    assert (made["action"], made["manager"], made["revision"]) == ("create", "git:helpdesk", "abc123")
+    page = api.call("GET", "/configuration/history?limit=7")
+    rest = api.call("GET", f"/configuration/history?limit=7&cursor={page['next_cursor']}")
+    assert (len(page["items"]), len(rest["items"]), rest["next_cursor"]) == (7, 3, None)
+    assert "canary" not in repr([page, rest])
+
+
 def test_a_planning_key_plans_everything_and_writes_nothing(api: Api) -> None:
     api.apply("roles", name="planner", permissions=["configuration:plan"])
     planner = api.as_user("ci", roles=["planner"])

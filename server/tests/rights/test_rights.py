@@ -86,6 +86,7 @@ plan_configuration        +     .     .     .       .        .       .      +   
 apply_configuration       +     .     .     .       .        .       .      .      .
 export_configuration      +     .     .     .       .        .       .      +      .
 configuration_drift       +     .     .     .       .        .       .      +      .
+configuration_history     +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

@@ -8,6 +8,7 @@ from typing import Any
 
 from marshmallow import Schema
 
+from deskplane.configuration import history_api
 from deskplane.configuration.documents import DeskDocuments
 from deskplane.configuration.entries import Document
 from deskplane.configuration.export import drift, export
@@ -269,6 +270,7 @@ def operations(registry: Registry) -> Iterable[Operation]:
         query=DriftQuery,
         answers={200: ("What differs.", drifted)},
     )
+    yield history_api.operation(registry)
     yield Operation(
         "configuration_schema",
         "GET",
