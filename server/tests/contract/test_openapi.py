@@ -77,6 +77,17 @@ def test_a_secret_may_be_sent_and_its_sign_be_answered() -> None:
     assert "writeOnly" not in json.dumps(answer)
 
 
+def test_what_must_be_sent_is_required_in_the_document() -> None:
+    def required(path: str) -> list[str] | None:
+        entry = DOCUMENT["paths"][f"/api/v1/{path}"]["post"]
+        found: list[str] | None = entry["requestBody"]["content"]["application/json"]["schema"].get("required")
+        return found
+
+    assert required("tickets") == ["title"]
+    assert required("tickets/apply") is None  # a correlation_key names it as well
+    assert required("labels/apply") == ["name"]
+
+
 # --- every answer keeps to it
 
 

@@ -129,9 +129,7 @@ def document(operations: Iterable[Operation], *, public_address: str = "") -> di
         if operation.body:
             schema = operation.body()
             parts = described(schema)
-            must = [] if operation.partial else [name for name, field in parts.items() if field.required]
-            if operation.partial:
-                must = list(getattr(schema, "always", ()))
+            must = list(getattr(schema, "always", ()))
             entry["requestBody"] = {
                 "required": True,
                 "content": {"application/json": {"schema": object_schema(parts, answer=False, required=must)}},

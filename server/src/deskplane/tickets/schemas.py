@@ -53,13 +53,7 @@ class TicketCreate(TicketFields):
 
     source = Choice("Where it comes from.", SOURCES, default="api")
 
-    known_by_key = False
-
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def has_title(self, data: Any, original: Any, **_options: Any) -> None:
-        """Said here, so that it is said together with everything else that is wrong."""
-        if "title" not in original and not (self.known_by_key and original.get("correlation_key")):
-            raise ValidationError({"title": refuse("required", "is required").messages})
+    always: tuple[str, ...] = ("title",)
 
 
 class TicketPatch(TicketFields):
@@ -71,7 +65,7 @@ class TicketPatch(TicketFields):
 class TicketApply(TicketCreate):
     """What a ticket should be, said by a machine."""
 
-    known_by_key = True
+    always = ()
 
     comment = Text(
         "An internal message: written when the ticket is opened or ended by this call, and on each repetition with "
@@ -99,6 +93,12 @@ class TicketApply(TicketCreate):
         "Which of the fields that are set at creation and then left alone follow the declaration all the same.",
         Choice("A field.", ("title", "description")),
     )
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def is_named(self, data: Any, original: Any, **_options: Any) -> None:
+        """Said here, so that it is said together with everything else that is wrong."""
+        if "title" not in original and not original.get("correlation_key"):
+            raise ValidationError({"title": refuse("required", "is required").messages})
 
 
 class TicketList(Schema):
