@@ -2,13 +2,14 @@
 # All work is in tools/, which needs nothing but Python 3.11 or newer; see CONTRIBUTING.md.
 
 PORT ?= 8080
+DOCS_PORT ?= 8000
 PYTHON_RUN := sh tools/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak lint format generate lock clean
+.PHONY: help run test bench soak lint format generate docs docs-serve lock clean
 
 help: ## say what there is to do
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: ## a desk on 127.0.0.1:8080 with the example playbooks applied, until Ctrl-C (PORT=8081: on another port)
 	@$(PYTHON_RUN) tools/run.py --port '$(PORT)'
@@ -24,6 +25,12 @@ format: ## format the Python code
 
 generate: ## write what is generated from the server's schemas: modules, action files, documentation
 	@$(PYTHON_RUN) tools/dev.py generate
+
+docs: ## build the documentation's site, dist/docs, and check it
+	@$(PYTHON_RUN) tools/dev.py docs
+
+docs-serve: ## the same, and show it on 127.0.0.1:8000 until Ctrl-C (DOCS_PORT=8001: on another port)
+	@$(PYTHON_RUN) tools/dev.py docs --serve --port '$(DOCS_PORT)'
 
 bench: ## measure against the reference skeleton, and the Ansible costs (docs/performance.md)
 	@$(PYTHON_RUN) tools/dev.py bench

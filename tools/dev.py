@@ -1,4 +1,4 @@
-"""The smaller tasks of the Makefile: format, generate, bench, soak, lock, clean."""
+"""The smaller tasks of the Makefile: format, generate, docs, bench, soak, lock, clean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import toolchain
-from toolchain import LOCKS, ROOT, RUN, TEST, Environment, ToolError, say
+from toolchain import DOCS, LOCKS, ROOT, RUN, TEST, Environment, ToolError, say
 
 LOCK = Environment(".venv-lock", ("lock",))
 
@@ -47,6 +47,13 @@ def generate(_options: argparse.Namespace) -> None:
     call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py")])
 
 
+def docs(options: argparse.Namespace) -> None:
+    RUN.ensure()
+    DOCS.ensure()
+    shown = ["--serve", "--port", str(options.port)] if options.serve else []
+    call([RUN.command("python"), str(ROOT / "tools" / "docs.py"), *shown])
+
+
 def bench(_options: argparse.Namespace) -> None:
     prepare()
     call([RUN.command("python"), str(ROOT / "server" / "benchmarks" / "run.py")])
@@ -65,7 +72,7 @@ def lock(_options: argparse.Namespace) -> None:
         *("--no-header", "--no-emit-index-url", "--no-emit-find-links"),
     ]
     # In this order: the later ones take the earlier ones as constraints.
-    for name in ("runtime", "build", "ansible", "test", "lint", "galaxy", "ansible-newest", "lock"):
+    for name in ("runtime", "build", "ansible", "test", "lint", "docs", "galaxy", "ansible-newest", "lock"):
         source = (LOCKS / f"{name}.in").relative_to(ROOT)
         python = "3.12" if name == "ansible-newest" else "3.11"
         call([*compile_one, "--python-version", python, str(source), "-o", str(source.with_suffix(".txt"))])
@@ -73,7 +80,7 @@ def lock(_options: argparse.Namespace) -> None:
 
 
 def clean(_options: argparse.Namespace) -> None:
-    places = [*ROOT.glob(".venv*"), toolchain.CACHE, ROOT / "server" / "build"]
+    places = [*ROOT.glob(".venv*"), toolchain.CACHE, ROOT / "server" / "build", ROOT / "dist" / "docs"]
     places += [*ROOT.glob("**/.mypy_cache"), *ROOT.glob("**/.ruff_cache"), *ROOT.glob("**/.pytest_cache")]
     places += [*ROOT.glob("server/**/__pycache__"), *ROOT.glob("server/src/*.egg-info"), ROOT / "tests" / "output"]
     for place in places:
@@ -87,6 +94,10 @@ def main() -> int:
     for name, work in (("format", format_code), ("generate", generate), ("bench", bench), ("lock", lock)):
         tasks.add_parser(name).set_defaults(work=work)
     tasks.add_parser("clean").set_defaults(work=clean)
+    showing = tasks.add_parser("docs")
+    showing.add_argument("--serve", action="store_true")
+    showing.add_argument("--port", type=int, default=8000)
+    showing.set_defaults(work=docs)
     soaking = tasks.add_parser("soak")
     soaking.add_argument("--examples", type=int, default=100)
     soaking.set_defaults(work=soak)

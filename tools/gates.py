@@ -13,7 +13,7 @@ from pathlib import Path
 import toolchain
 from ci import WORK, Failed, Job, Outcome, Step
 from desk import Desk, free_port
-from toolchain import GALAXY, LINT, ROOT, RUN, TEST, Environment
+from toolchain import DOCS, GALAXY, LINT, ROOT, RUN, TEST, Environment
 
 SERVER = ROOT / "server"
 NAME = Path("ansible_collections", "deskplane", "helpdesk")
@@ -304,15 +304,21 @@ def collection_variables(used: Environment, job: Job, tree: Path) -> dict[str, s
     return {**toolchain.tool_environment(used, folder), "ANSIBLE_COLLECTIONS_PATH": str(tree.parents[2])}
 
 
-def docs(job: Job) -> Outcome:
+def plugin_docs(job: Job) -> Outcome:
     tree = unpack(job)
     shutil.copy(ROOT / "galaxy.yml", tree)
     job.call(
-        [LINT.command("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
+        [DOCS.command("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
         cwd=tree,
-        variables=collection_variables(LINT, job, tree),
+        variables=collection_variables(DOCS, job, tree),
     )
     return Outcome()
+
+
+def docs(job: Job) -> Outcome:
+    site = WORK / "docs"
+    job.call([RUN.command("python"), str(ROOT / "tools" / "docs.py"), "--into", str(site)])
+    return Outcome(note=f"{len(list(site.rglob('*.html')))} pages")
 
 
 def changelog(job: Job) -> Outcome:
@@ -379,7 +385,20 @@ def steps() -> list[Step]:
         Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),
         Step("ansible-lint", "ansible-lint, profile production", ansible_lint, ("environment-lint", "artefact")),
         Step("changelog", "antsibull-changelog lint", changelog, ("environment-lint",)),
-        Step("docs", "antsibull-docs lint of the modules' documentation", docs, ("environment-lint", "artefact")),
+        Step("environment-docs", "the documentation's environment", lambda job: environment(job, DOCS), counts=False),
+        Step(
+            "plugin-docs",
+            "antsibull-docs lint of the collection's documentation",
+            plugin_docs,
+            ("environment-docs", "artefact"),
+        ),
+        Step(
+            "docs",
+            "the documentation's site: no warning, no dead link, nothing left out",
+            docs,
+            ("environment", "environment-docs"),
+            minutes=5,
+        ),
         Step(
             "environment-galaxy",
             "the Galaxy importer's environment",

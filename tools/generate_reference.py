@@ -176,7 +176,9 @@ def pages() -> dict[str, str]:
 def write_site(folder: Path) -> None:
     """All pages of the reference, and `links.json`: where each operation is told of, for links to it."""
     document = openapi.document(app.make_operations(app.make_registry()))
-    made = pages() | {f"api/{name}": text for name, text in reference_api.pages(document).items()}
+    made = pages()
+    made["kinds.md"] += "\n```{toctree}\n:hidden:\n:glob:\n\nkinds/*\n```\n"
+    made |= {f"api/{name}": text for name, text in reference_api.pages(document).items()}
     made["links.json"] = json.dumps({name: f"api/{to}" for name, to in reference_api.links(document).items()}, indent=1)
     for name, text in made.items():
         file = folder / name

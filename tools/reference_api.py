@@ -96,8 +96,8 @@ class Page:
         for name, part in schema.get("properties", {}).items():
             facts = [prose(part["description"])] if part.get("description") else []
             kind = self.type_of(part)
-            given = ["required" if name in schema.get("required", ()) else ""] if asked else []
-            found.append([f"`{prefix}{name}`", kind, *given, " ".join(facts + schema_facts(part))])
+            must = ", required" if asked and name in schema.get("required", ()) else ""
+            found.append([f"`{prefix}{name}`", kind + must, " ".join(facts + schema_facts(part))])
             for way in alternatives(part):
                 inner, mark = (way["items"], "[].") if "items" in way else (way, ".")
                 if not self.is_thing(inner):
@@ -111,11 +111,9 @@ class Page:
             facts += schema_facts(part["schema"])
             if "default" in part["schema"]:
                 facts.append(f"Default: `{part['schema']['default']}`.")
-            kind = schema_type(part["schema"])
-            rows.append(
-                [f"`{part['name']}`", part["in"], kind, "required" if part["required"] else "", " ".join(facts)]
-            )
-        return f"**Parameters**\n\n{table(('name', 'in', 'type', '', 'meaning'), rows)}\n" if rows else ""
+            kind = schema_type(part["schema"]) + (", required" if part["required"] else "")
+            rows.append([f"`{part['name']}`", part["in"], kind, " ".join(facts)])
+        return f"**Parameters**\n\n{table(('name', 'in', 'type', 'meaning'), rows)}\n" if rows else ""
 
     def body(self, entry: Entry) -> str:
         schema = entry.body()
@@ -128,7 +126,7 @@ class Page:
         if whole and self.applied and len(same) == len(parts) and not schema.get("required"):
             link = f"[{self.applied.summary}](#{slug(self.applied.summary)})"
             return f"{text}Any of these fields, described under {link}: {codes(same)}.\n\n"
-        return text + table(("field", "type", "", "meaning"), self.rows(schema, asked=True)) + "\n"
+        return text + table(("field", "type", "meaning"), self.rows(schema, asked=True)) + "\n"
 
     @staticmethod
     def same(one: Schema, other: Schema | None) -> bool:
@@ -152,7 +150,7 @@ class Page:
     def section(self, entry: Entry) -> str:
         dry = entry.about.get("x-permission-dry-run")
         needs = f"Needs {entry.needs()}" + (f"; a dry run also goes with {codes(dry)}" if dry else "") + "."
-        text = f"## {entry.summary}\n\n```http\n{entry.name}\n```\n\n"
+        text = f"## {entry.summary}\n\n```\n{entry.name}\n```\n\n"
         if entry.about.get("description"):
             text += f"{prose(entry.about['description'])}\n\n"
         return text + f"{needs}\n\n" + self.parameters(entry) + self.body(entry) + self.answers(entry)
@@ -160,7 +158,7 @@ class Page:
 
 def title(page: str) -> str:
     words = page.replace("-", " ")
-    return words[0].upper() + words[1:]
+    return (words[0].upper() + words[1:]).replace("Sla ", "SLA ")
 
 
 def pages(document: Mapping[str, Any]) -> dict[str, str]:
@@ -190,5 +188,7 @@ def pages(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def links(document: Mapping[str, Any]) -> dict[str, str]:
-    """`METHOD /path` to its place below the folder of these pages: page#anchor."""
-    return {entry.name: f"{entry.page}#{slug(entry.summary)}" for entry in entries(document)}
+    """`METHOD /path`, and the path of each list, to their places below the folder of these pages: page#anchor."""
+    listed = entries(document)
+    found = {entry.path: entry.page for entry in listed if entry.path == f"/api/v1/{entry.page}"}
+    return found | {entry.name: f"{entry.page}#{slug(entry.summary)}" for entry in listed}

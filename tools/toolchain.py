@@ -224,6 +224,7 @@ class Environment:
 RUN = Environment(".venv", ("build", "runtime", "ansible"), project=True)
 TEST = Environment(".venv", ("test",))
 LINT = Environment(".venv-lint", ("lint",))
+DOCS = Environment(".venv-docs", ("docs",))
 GALAXY = Environment(".venv-galaxy", ("galaxy",))
 
 

@@ -89,7 +89,7 @@ def test_an_operation_has_its_rights_parameters_and_every_answer() -> None:
     parameter = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "maximum": 200}}
     text = pages(parameters=[parameter])["ticket-labels.md"]
     assert "Needs `labels:manage`." in text
-    assert "| `limit` | query | integer |  | At most 200. |" in text
+    assert "| `limit` | query | integer | At most 200. |" in text
     assert text.count("| 404 | Nothing. |") == 2
     assert "Needs no key." in text
 
