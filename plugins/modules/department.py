@@ -51,10 +51,8 @@ options:
   workflow:
     description:
       - Workflow of its tickets; null for the setting C(workflow.default).
+      - Name of an existing object of the kind C(workflow).
     type: str
-    choices:
-      - free
-      - itil
   auto_assign_on_open:
     description:
       - Whether the first member who opens an unassigned ticket is assigned it.
@@ -662,7 +660,7 @@ DECLARATION = Resource(
         "enabled": {"type": "bool"},
         "customer": {"type": "str"},
         "members": {"type": "list", "elements": "str"},
-        "workflow": {"type": "str", "choices": ["free", "itil"]},
+        "workflow": {"type": "str"},
         "auto_assign_on_open": {"type": "bool"},
         "imap": {
             "type": "dict",

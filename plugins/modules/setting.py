@@ -31,6 +31,11 @@ options:
     description:
       - Value, of the setting's own type; null for its default.
     type: raw
+  secret:
+    description:
+      - What a setting that is a secret holds, such as C(smtp.password).
+      - It is written only, and compared on the server; the same value again is no change.
+    type: str
   state:
     description:
       - V(present) sets the setting to what is given.
@@ -41,16 +46,44 @@ options:
       - present
       - absent
 notes:
-  - "Setting C(public_url): Address under which people reach the desk; links to tickets begin with it. Default: C(None)."
+  - Settings of what this version does not do yet, such as mail and backups, are kept and checked.
+  - "Setting C(public_url): Address under which people reach the desk; links to tickets begin with it."
   - "Setting C(numbering.prefix): Prefix of the numbers of tickets whose customer has none of its own. Default: C(TKT)."
-  - "Setting C(workflow.default): Workflow of tickets whose department names none. Default: C(free)."
+  - "Setting C(attachments.max_bytes): Largest size of an attachment, in bytes. Default: C(26214400)."
+  - "Setting C(attachments.blocked_extensions): Ends of names of files that are not taken as attachments; case and the\
+    \ dot in front do not matter. Default: C(['.bat', '.cmd', '.com', '.cpl', '.dll', '.exe', '.hta', '.iso', '.jar',\
+    \ '.js', '.jse', '.lnk', '.msi', '.msp', '.pif', '.ps1', '.reg', '.scr', '.vbe', '.vbs', '.wsf', '.wsh'])."
+  - "Setting C(workflow.default): Name of the workflow of tickets whose department names none. Default: C(free)."
   - "Setting C(department.default): Name of the department of tickets that name none, where their creator has no default\
-    \ either. Default: C(None)."
+    \ either."
+  - "Setting C(smtp.host): Host of the SMTP server that the desk itself sends through; null for none."
+  - "Setting C(smtp.port): Port of the SMTP server. Default: C(587)."
+  - "Setting C(smtp.username): Login name at the SMTP server; null for no login."
+  - "Setting C(smtp.password): Password at the SMTP server. It is given as O(secret)."
+  - "Setting C(smtp.from): Address that the desk's own mail comes from."
+  - "Setting C(smtp.tls): How the connection to the SMTP server is protected. Default: C(starttls)."
+  - "Setting C(registration.enabled): Whether people may make accounts by themselves. Default: C(False)."
+  - "Setting C(session.idle_minutes): Minutes without a request after which a person must log in again; 0 for never. Default:\
+    \ C(60)."
   - "Setting C(password.min_length): The least number of characters of a new password. Default: C(8)."
-  - "Setting C(branding.company_name): The company's name, as people see it. Default: C(None)."
+  - "Setting C(password.max_age_days): Days after which a password must be changed; 0 for never. Default: C(0)."
+  - "Setting C(mfa.required_for_admins): Whether administrators need a second factor to log in. Default: C(False)."
+  - "Setting C(alerts.recipients): Mail addresses that are told when the desk needs help."
+  - "Setting C(backup.schedule): When backups are made; null for never. Five fields as in cron, in UTC: V(30 2 * * *)\
+    \ is every night at half past two."
+  - "Setting C(backup.keep): How many backups are kept. Default: C(7)."
+  - "Setting C(backup.offsite_url): Where a copy of each backup goes; null for nowhere."
+  - "Setting C(branding.company_name): The company's name, as people see it."
+  - "Setting C(branding.logo): Address of the company's logo, as people see it."
   - "Setting C(locale.default): Language of people who chose none, as a BCP 47 tag. Default: C(en)."
   - "Setting C(time_zone.default): Time zone of people who chose none. Default: C(UTC)."
   - "Setting C(date_format.default): How dates are shown to people who chose no way. Default: C(YYYY-MM-DD)."
+  - "Setting C(retention.deliveries_days): Days for which deliveries of webhooks are remembered. Default: C(30)."
+  - "Setting C(retention.login_history_days): Days for which logins are remembered. Default: C(365)."
+  - "Setting C(ai.enabled): Whether people may have tickets summed up and asked about. Default: C(False)."
+  - "Setting C(ai.url): Address of the service that does it."
+  - "Setting C(ai.model): Name of the model there."
+  - "Setting C(ai.api_key): Key for that service. It is given as O(secret)."
 seealso:
   - module: deskplane.helpdesk.setting_info
 """
@@ -63,6 +96,14 @@ EXAMPLES = r"""
     deskplane_api_key: "{{ vault_deskplane_api_key }}"
     key: numbering.prefix
     value: OPS
+    state: present
+
+# The tasks below take the connection from DESKPLANE_URL and DESKPLANE_API_KEY in the environment,
+# or from module_defaults for group/deskplane.helpdesk.all.
+- name: The password for the desk's own mail
+  deskplane.helpdesk.setting:
+    key: smtp.password
+    secret: "{{ vault_smtp_password }}"
     state: present
 """
 
@@ -88,10 +129,17 @@ setting:
         - Value, of the setting's own type; null for its default.
       type: raw
       returned: success
+    secret:
+      description:
+        - What a setting that is a secret holds, such as C(smtp.password).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
+      returned: success
   sample:
     id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a18
     key: numbering.prefix
     value: OPS
+    secret: null
 action:
   description: What was done, or in check mode would be done.
   returned: success
@@ -149,6 +197,7 @@ DECLARATION = Resource(
     options={
         "key": {"type": "str", "required": True, "no_log": False},
         "value": {"type": "raw"},
+        "secret": {"type": "str", "no_log": True},
         "state": {"type": "str", "choices": ["present", "absent"]},
     },
 )

@@ -69,6 +69,12 @@ settings:
         - Value, of the setting's own type; null for its default.
       type: raw
       returned: success
+    secret:
+      description:
+        - What a setting that is a secret holds, such as C(smtp.password).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
+      returned: success
     created_at:
       description:
         - When it was made.
@@ -83,6 +89,7 @@ settings:
     - id: 019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a18
       key: numbering.prefix
       value: OPS
+      secret: null
 problem:
   description: The desk's problem document (RFC 9457), with every bad field.
   returned: when the desk refused

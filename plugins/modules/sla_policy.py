@@ -80,6 +80,32 @@ options:
       - medium
       - high
       - critical
+  calendar:
+    description:
+      - Calendar whose working time counts; null for around the clock.
+      - Name of an existing object of the kind C(calendar).
+    type: str
+  pause_statuses:
+    description:
+      - Statuses in which the clocks stand still; an empty list for none.
+      - A new one has V(waiting).
+      - The order does not matter.
+    type: list
+    elements: str
+    choices:
+      - open
+      - in_progress
+      - waiting
+  on_reopen:
+    description:
+      - "What a reopened ticket's resolution clock does: C(continue) counts the time that it was resolved as a pause,\
+        \ C(restart) begins anew at the reopening, C(first_only) lets the first resolution stand."
+      - A new one has V(continue).
+    type: str
+    choices:
+      - continue
+      - restart
+      - first_only
   warn_minutes:
     description:
       - How long before a deadline its state becomes warning.
@@ -108,6 +134,8 @@ options:
     type: str
 notes:
   - Open tickets are matched anew after a policy changed; a dry run says how many.
+  - "The clocks of this version go around the clock and do not pause: O(calendar), O(pause_statuses) and O(on_reopen)\
+    \ are kept and checked, and a reopened ticket goes on as with V(continue)."
 seealso:
   - module: deskplane.helpdesk.sla_policy_info
 """
@@ -127,6 +155,14 @@ EXAMPLES = r"""
 
 # The tasks below take the connection from DESKPLANE_URL and DESKPLANE_API_KEY in the environment,
 # or from module_defaults for group/deskplane.helpdesk.all.
+- name: Resolve within two working days, and begin anew when a ticket comes back
+  deskplane.helpdesk.sla_policy:
+    name: standard
+    resolution_minutes: 16h
+    calendar: office
+    on_reopen: restart
+    state: present
+
 - name: Remove a policy
   deskplane.helpdesk.sla_policy:
     name: old-policy
@@ -193,6 +229,23 @@ sla_policy:
         - The least priority that tickets under this policy count as.
       type: str
       returned: success
+    calendar:
+      description:
+        - Calendar whose working time counts; null for around the clock.
+      type: str
+      returned: success
+    pause_statuses:
+      description:
+        - Statuses in which the clocks stand still; an empty list for none.
+      type: list
+      returned: success
+      elements: str
+    on_reopen:
+      description:
+        - "What a reopened ticket's resolution clock does: C(continue) counts the time that it was resolved as a pause,\
+          \ C(restart) begins anew at the reopening, C(first_only) lets the first resolution stand."
+      type: str
+      returned: success
     warn_minutes:
       description:
         - How long before a deadline its state becomes warning.
@@ -215,6 +268,10 @@ sla_policy:
       - critical
     customers: []
     priority_floor: null
+    calendar: null
+    pause_statuses:
+      - waiting
+    on_reopen: continue
     warn_minutes: 60
     critical_minutes: 15
 action:
@@ -287,6 +344,9 @@ DECLARATION = Resource(
         "priorities": {"type": "list", "elements": "str", "choices": ["low", "medium", "high", "critical"]},
         "customers": {"type": "list", "elements": "str"},
         "priority_floor": {"type": "str", "choices": ["low", "medium", "high", "critical"]},
+        "calendar": {"type": "str"},
+        "pause_statuses": {"type": "list", "elements": "str", "choices": ["open", "in_progress", "waiting"]},
+        "on_reopen": {"type": "str", "choices": ["continue", "restart", "first_only"]},
         "warn_minutes": {"type": "raw"},
         "critical_minutes": {"type": "raw"},
         "state": {"type": "str", "choices": ["present", "absent"]},

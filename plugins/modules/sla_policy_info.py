@@ -106,6 +106,23 @@ sla_policies:
         - The least priority that tickets under this policy count as.
       type: str
       returned: success
+    calendar:
+      description:
+        - Calendar whose working time counts; null for around the clock.
+      type: str
+      returned: success
+    pause_statuses:
+      description:
+        - Statuses in which the clocks stand still; an empty list for none.
+      type: list
+      returned: success
+      elements: str
+    on_reopen:
+      description:
+        - "What a reopened ticket's resolution clock does: C(continue) counts the time that it was resolved as a pause,\
+          \ C(restart) begins anew at the reopening, C(first_only) lets the first resolution stand."
+      type: str
+      returned: success
     warn_minutes:
       description:
         - How long before a deadline its state becomes warning.
@@ -138,6 +155,10 @@ sla_policies:
         - critical
       customers: []
       priority_floor: null
+      calendar: null
+      pause_statuses:
+        - waiting
+      on_reopen: continue
       warn_minutes: 60
       critical_minutes: 15
 problem:

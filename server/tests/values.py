@@ -12,8 +12,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from deskplane.desks.rules import NAMING
+from deskplane.desks.schedule import Schedule
 from deskplane.desks.settings import SETTINGS
-from deskplane.kernel.compound import AnyJson, Group, ListOf, RefSet, SetOf, TextMap
+from deskplane.kernel.compound import AnyJson, Group, Items, ListOf, RefSet, SetOf, TextMap
+from deskplane.kernel.exact import Amount, Date, TimeOfDay
 from deskplane.kernel.fields import (
     Choice,
     Color,
@@ -29,6 +32,8 @@ from deskplane.kernel.fields import (
     Whole,
 )
 from deskplane.kernel.kind import Kind
+from deskplane.kernel.words import ENDED
+from deskplane.service_levels.calendars import Country, Subdivision, Windows
 from deskplane.webhooks.schemas import PLACEHOLDERS, WebhookSecret
 
 Names = Mapping[str, Sequence[str]]
@@ -60,6 +65,18 @@ def _text(part: Text) -> st.SearchStrategy[Any]:
         )
     if isinstance(part, Url):
         return st.from_regex(r"https?://[a-z]{1,10}\.example(:[1-9][0-9]{0,3})?(/[a-zA-Z0-9]{0,8})?", fullmatch=True)
+    if isinstance(part, Date):
+        return st.dates().map(lambda day: day.isoformat())
+    if isinstance(part, TimeOfDay):
+        return st.integers(0, part.latest).map(_time)
+    if isinstance(part, Amount):
+        return st.integers(0, 10**9 - 1).map(lambda cents: f"{cents // 100}.{cents % 100:02}")
+    if isinstance(part, Country):
+        return st.sampled_from(["DE", "fr", "JP"])
+    if isinstance(part, Subdivision):
+        return st.nothing()  # it needs its country, so that its tests give both
+    if isinstance(part, Schedule):
+        return st.sampled_from(["30 2 * * *", "*/15 0-6,22 1 jan,JUL Mon-Fri"])
     if isinstance(part, TimeZone):
         return st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns"])
     if isinstance(part, Choice):
@@ -74,12 +91,39 @@ def _text(part: Text) -> st.SearchStrategy[Any]:
     return drawn.filter(lambda text: len(unicodedata.normalize("NFC", text).strip()) >= part.shortest)
 
 
+def _time(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def _windows() -> st.SearchStrategy[Any]:
+    """Windows that follow one another, in any order."""
+    return (
+        st.lists(st.integers(0, 24 * 60), max_size=6, unique=True)
+        .map(lambda found: sorted(found[: len(found) // 2 * 2]))
+        .map(lambda found: [{"from": _time(a), "to": _time(b)} for a, b in zip(found[::2], found[1::2], strict=True)])
+        .flatmap(st.permutations)
+    )
+
+
+def _items(part: Items, names: Names) -> st.SearchStrategy[Any]:
+    must = {name: value_of(inner, names) for name, inner in part.parts.items() if inner.must_have}
+    may = {name: anything(inner, names) for name, inner in part.parts.items() if not inner.must_have}
+    item = st.fixed_dictionaries(must, optional=may)
+    if part.named_by == ("from", "to"):  # a step of a workflow, that goes with whatever is final
+        item = item.filter(lambda step: step["from"] != step["to"] and step["from"] not in ENDED)
+    return st.lists(item, max_size=3, unique_by=lambda item: str([item[name] for name in part.named_by]))
+
+
 def value_of(part: Described, names: Names) -> st.SearchStrategy[Any]:
     """What may be sent for a field, null left out."""
     if isinstance(part, Ref):
         return st.sampled_from(list(names[part.kind]))
     if isinstance(part, RefSet):
         return st.lists(st.sampled_from(list(names[part.kind])), max_size=3)
+    if isinstance(part, Windows):
+        return _windows()
+    if isinstance(part, Items):
+        return _items(part, names)
     if isinstance(part, ListOf):
         inner = value_of(part.inner, names)
         if isinstance(part.inner, Group):  # a list of objects names each object once
@@ -120,8 +164,11 @@ def anything(part: Described, names: Names) -> st.SearchStrategy[Any]:
 def documents(kind: Kind, names: Names, *, secrets: bool = True) -> st.SearchStrategy[dict[str, Any]]:
     """Some fields of a kind, the key left out."""
     if kind.name == "setting":
-        return st.sampled_from(sorted(SETTINGS)).flatmap(
-            lambda key: st.fixed_dictionaries({"key": st.just(key), "value": _setting(key, names)})
+        keys = [key for key, part in sorted(SETTINGS.items()) if secrets or not part.secret]
+        return st.sampled_from(keys).flatmap(
+            lambda key: st.fixed_dictionaries(
+                {"key": st.just(key), "secret" if SETTINGS[key].secret else "value": _setting(key, names)}
+            )
         )
     parts = {name: part for name, part in kind.written.items() if name not in kind.key and (secrets or not part.secret)}
     must = {name: value_of(part, names) for name, part in parts.items() if part.must_have}
@@ -130,8 +177,8 @@ def documents(kind: Kind, names: Names, *, secrets: bool = True) -> st.SearchStr
 
 
 def _setting(key: str, names: Names) -> st.SearchStrategy[Any]:
-    if key == "department.default":
-        return st.sampled_from(list(names["department"])) | st.none()
+    if key in NAMING:
+        return st.sampled_from(list(names[NAMING[key]])) | st.none()
     if key == "password.min_length":
         return st.integers(8, 12) | st.none()  # what the passwords above have
     return anything(SETTINGS[key], names)
@@ -155,6 +202,10 @@ def respelled(part: Described, value: Any) -> Any:
         return {name: respelled(part.parts[name], inner) for name, inner in reversed(value.items())}
     if isinstance(part, (TextMap, AnyJson)) and isinstance(value, dict):
         return dict(reversed(value.items()))
+    if isinstance(part, TimeOfDay):
+        return value.removeprefix("0") if value < "10" else value
+    if isinstance(part, Amount):
+        return f"00{value}0"
     if isinstance(part, Minutes):
         minutes = int(value.removesuffix("m")) if isinstance(value, str) else value
         return f"{minutes // 60}h{minutes % 60}m"

@@ -12,10 +12,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from deskplane import migrations, system
 from deskplane.configuration import api as configuration_api
 from deskplane.customers.schemas import CUSTOMER
+from deskplane.desks import rules as desk_rules
 from deskplane.desks.queries import departments_of
-from deskplane.desks.rules import check_password
 from deskplane.desks.schemas import DEPARTMENT, LABEL, SETTING, TICKET_TYPE
-from deskplane.desks.service import ship_settings
+from deskplane.desks.service import ship_settings, ship_workflows
+from deskplane.desks.workflows import WORKFLOW, keep_shipped_workflows
 from deskplane.kernel import http, idempotency
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock, SystemClock
@@ -32,6 +33,7 @@ from deskplane.people import rules
 from deskplane.people.keys import LastUse
 from deskplane.people.schemas import ROLE, USER
 from deskplane.people.service import Authenticator, note_password, ship_roles
+from deskplane.service_levels.calendars import CALENDAR
 from deskplane.service_levels.schemas import SLA_POLICY
 from deskplane.settings import Settings
 from deskplane.tickets import api as tickets_api
@@ -40,7 +42,19 @@ from deskplane.tickets import tasks as tickets_tasks
 from deskplane.tickets.announcements import TOPIC
 from deskplane.webhooks.schemas import WEBHOOK
 
-KINDS = (SETTING, SLA_POLICY, CUSTOMER, ROLE, USER, DEPARTMENT, LABEL, TICKET_TYPE, WEBHOOK)
+KINDS = (
+    SETTING,
+    CALENDAR,
+    SLA_POLICY,
+    CUSTOMER,
+    ROLE,
+    USER,
+    WORKFLOW,
+    DEPARTMENT,
+    LABEL,
+    TICKET_TYPE,
+    WEBHOOK,
+)
 
 
 def make_registry() -> Registry:
@@ -50,7 +64,8 @@ def make_registry() -> Registry:
     registry.deleting["user"].append(rules.keep_those_beyond)
     registry.settled["user"].append(rules.keep_an_administrator)
     registry.deleting["role"].append(rules.keep_shipped_roles)
-    registry.checks["user"].append(check_password)
+    registry.deleting["workflow"].append(keep_shipped_workflows)
+    desk_rules.register(registry)
     tickets_tasks.register(registry)
     return registry
 
@@ -110,6 +125,7 @@ def migrate(desk: Desk) -> tuple[str | None, str | None]:
 
     def ship(session: Session) -> None:
         ship_roles(session, desk.clock)
+        ship_workflows(session, desk.clock)
         ship_settings(session, desk.clock)
 
     desk.database.run(ship, write=True)

@@ -43,7 +43,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("password.min_length", True, "wrong_type"),
     ("password.min_length", "12", "wrong_type"),
     ("password.min_length", 12.0, "wrong_type"),
-    ("workflow.default", "chaos", "not_allowed"),
+    ("workflow.default", "chaos", "unknown_reference"),
     ("department.default", "Nowhere", "unknown_reference"),
     ("time_zone.default", "Europe/Atlantis", "unknown_time_zone"),
     ("time_zone.default", "europe/berlin", "unknown_time_zone"),
@@ -52,7 +52,75 @@ BAD: list[tuple[str, Any, str]] = [
     ("branding.company_name", ["ACME"], "wrong_type"),
     ("branding.company_name", "a\u202eb", "control_character"),
     ("locale.default", "english please", "bad_format"),
+    ("attachments.blocked_extensions", ["exe", "tar.gz"], "bad_format"),
+    ("attachments.max_bytes", 0, "out_of_range"),
+    ("alerts.recipients", ["root@example.org", "a@b@c"], "bad_format"),
+    ("smtp.host", "https://mail.example", "bad_format"),
+    ("smtp.from", "desk", "bad_format"),
+    ("smtp.tls", "yes", "not_allowed"),
+    ("registration.enabled", "true", "wrong_type"),
+    ("session.idle_minutes", -1, "out_of_range"),
+    ("mfa.required_for_admins", 1, "wrong_type"),
+    ("backup.offsite_url", "ftp://copies.example", "bad_format"),
+    ("backup.offsite_url", "s3://key:secret@copies.example", "credentials"),
+    ("backup.schedule", "daily", "bad_format"),
+    ("backup.schedule", "60 2 * * *", "bad_format"),
+    ("backup.schedule", "0 24 * * *", "bad_format"),
+    ("backup.schedule", "0 2 0 * *", "bad_format"),
+    ("backup.schedule", "0 2 * 13 *", "bad_format"),
+    ("backup.schedule", "0 2 * * fry", "bad_format"),
+    ("backup.schedule", "5/10 * * * *", "bad_format"),
+    ("backup.schedule", "*/0 * * * *", "bad_format"),
+    ("backup.schedule", "9-5 * * * *", "bad_format"),
+    ("backup.schedule", "1,,2 * * * *", "bad_format"),
+    ("retention.deliveries_days", 0, "out_of_range"),
 ]
+
+GOOD: list[tuple[str, Any, Any]] = [
+    ("attachments.blocked_extensions", ["EXE", ".exe", "Ps1"], [".exe", ".ps1"]),
+    ("alerts.recipients", ["b@X.example", "a@x.example", "b@x.example"], ["a@x.example", "b@x.example"]),
+    ("session.idle_minutes", "2h", 120),
+    ("backup.schedule", " 30  2 * JAN-mar,12 Mon-Fri ", "30 2 * jan-mar,12 mon-fri"),
+    ("backup.schedule", "*/15 8-18/2 1,15 * 0-7", "*/15 8-18/2 1,15 * 0-7"),
+    ("backup.offsite_url", "S3://Bucket.example/Desk", "s3://bucket.example/Desk"),
+    ("ai.url", None, None),
+]
+
+
+def test_a_setting_is_kept_in_one_form(api: Api) -> None:
+    for key, value, kept in GOOD:
+        assert api.apply("settings", key=key, value=value)["after"]["value"] == kept, key
+        assert api.apply("settings", key=key, value=value)["action"] == "none", key
+
+
+def test_a_setting_that_is_a_secret_has_no_value_and_a_value_is_no_secret(api: Api) -> None:
+    canary = "canary-4711-secret"
+    refused = api.request("POST", "/settings/apply", {"key": "smtp.password", "value": canary})
+    assert refused.status_code == 422
+    assert "give it as secret" in refused.get_json()["errors"][0]["detail"]
+    assert canary not in refused.get_data(as_text=True)
+    refused = api.request("POST", "/settings/apply", {"key": "smtp.host", "secret": canary})
+    assert refused.get_json()["errors"][0]["pointer"] == "#/secret"
+    assert canary not in refused.get_data(as_text=True)
+    made = api.apply("settings", key="smtp.password", secret=canary)
+    assert made["changes"] == [{"field": "secret", "before": None, "after": "(secret)"}]
+    found = api.call("GET", "/settings?key=smtp.password")["items"][0]
+    assert (found["value"], found["secret"]) == (None, "(secret)")
+    back = api.apply("settings", key="smtp.password", state="absent")
+    assert back["after"]["secret"] is None
+
+
+def test_a_department_that_is_the_default_stays_until_it_is_none_and_keeps_being_it_under_a_new_name(api: Api) -> None:
+    api.apply("customers", name="ACME")
+    api.apply("departments", name="Desk", customer="ACME")
+    api.apply("settings", key="department.default", value="Desk")
+    blocked = api.apply("departments", status=409, name="Desk", state="absent")
+    assert blocked["dependants"] == ["setting department.default"]
+    api.apply("departments", name="Front desk", renamed_from="Desk")
+    assert api.call("GET", "/settings?key=department.default")["items"][0]["value"] == "Front desk"
+    assert api.call("POST", "/tickets", {"title": "x"}, status=201)["department"] == "Front desk"
+    api.apply("customers", name="ACME", state="absent", cascade=True)
+    assert api.call("GET", "/settings?key=department.default")["items"][0]["value"] is None
 
 
 def test_a_setting_takes_values_of_its_own_type_only(api: Api) -> None:

@@ -12,6 +12,8 @@ from values import Names
 NAMES: Names = {
     "customer": ["ACME", "Zweite GmbH/Süd"],
     "role": ["agent", "viewer"],
+    "workflow": ["free", "house rules"],
+    "calendar": ["office", "nights é"],
     "sla_policy": ["gold", "silver é"],
     "user": ["ann", "bob"],
     "department": ["Desk", "Night shift"],
@@ -23,6 +25,9 @@ def furnish(api: Api) -> None:
     """Makes one of everything that something else may name."""
     for name in NAMES["customer"]:
         api.apply("customers", name=name)
+    api.apply("workflows", name="house rules", transitions=[{"from": "open", "to": "closed"}])
+    for name in NAMES["calendar"]:
+        api.apply("calendars", name=name)
     for name in NAMES["sla_policy"]:
         api.apply("sla-policies", name=name, response_minutes=30)
     for name in NAMES["department"]:
@@ -36,6 +41,18 @@ def fresh_key(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
     if kind.fixed:
         return document
     return {**document, kind.key[-1]: f"made{next(_counter)}"}
+
+
+LEAST: dict[str, dict[str, Any]] = {
+    "webhook": {"url": "https://hooks.example/x", "department": "Desk"},
+    "setting": {"key": "smtp.password"},
+}
+"""What an object of a kind needs besides its name."""
+
+
+def least(kind: Kind) -> dict[str, Any]:
+    """The shortest document of a kind, with a name that nothing has yet."""
+    return fresh_key(kind, LEAST.get(kind.name, {}))
 
 
 def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ NAMES = {
     "sla_policy": ["gold"],
     "user": ["ann", "bob"],
     "department": ["Desk"],
+    "workflow": ["free", "itil"],
+    "calendar": ["office"],
 }
 
 
@@ -51,6 +53,7 @@ def _dumped(kind: Kind, stored: store.Stored) -> dict[str, Any]:
 def test_what_is_answered_is_what_the_schema_dumps(api: Api, data: st.DataObject) -> None:
     for name in NAMES["customer"]:
         api.apply("customers", name=name)
+    api.apply("calendars", name="office")
     api.apply("sla-policies", name="gold", response_minutes=5)
     api.apply("departments", name="Desk")
     for name in NAMES["user"]:

@@ -65,11 +65,19 @@ def test_the_migrations_lead_to_what_the_models_say(empty_url: str) -> None:
     desk.database.dispose()
 
 
+AT = "2026-01-02 03:04:05+00:00"
+
+
+def of_a_kind(object_id: str) -> dict[str, Any]:
+    """The columns that the table of every kind has."""
+    return {"id": object_id, "version": 1, "created_at": AT, "updated_at": AT}
+
+
 def test_an_upgrade_keeps_what_an_older_version_stored(empty_url: str) -> None:
-    """A desk as the first migration made it, with a stored answer and a label, brought to what is the newest."""
+    """A desk as the first migration made it, with something in each table that changed since, brought to the newest."""
     desk = make_desk(settings(empty_url))
     migrations.upgrade(desk.database, "0001")
-    at = "2026-01-02 03:04:05+00:00"
+    at = AT
     with desk.database.writing.begin() as connection:
         rows = {
             "idempotency_keys": {
@@ -82,17 +90,53 @@ def test_an_upgrade_keeps_what_an_older_version_stored(empty_url: str) -> None:
                 "created_at": at,
             },
             "outbox": {"topic": "t", "payload": "{}", "created_at": at, "available_at": at, "attempts": 0},
+            "customers": {
+                **of_a_kind("c1"),
+                **{"name": "ACME", "address": "", "notes": "", "features": "{}", "quotas": "{}"},
+            },
+            "sla_policies": {
+                **of_a_kind("p1"),
+                **dict.fromkeys(("name", "description"), "gold"),
+                **{"enabled": True, "position": 1, "priorities": "[]", "warn_minutes": 1, "critical_minutes": 1},
+            },
+            "settings": {**of_a_kind("s1"), "key": "numbering.prefix", "value": '"OPS"'},
+            "users": {
+                **of_a_kind("u1"),
+                **dict.fromkeys(("username", "first_name", "last_name", "start_page"), "mia"),
+                **{"enabled": True, "features": "{}", "starred_customer_id": "c1"},
+            },
+        }
+        groups = ("imap", "smtp", "auto_reply", "follow_up", "time_tracking", "cleanup", "notifications")
+        department = {
+            **of_a_kind("d1"),
+            **{"name": "Desk", "description": "", "enabled": True, "auto_assign_on_open": False, "customer_id": "c1"},
+            **dict.fromkeys(groups, "{}"),
         }
         for table, row in rows.items():
             names = ", ".join(row)
             values = ", ".join(f":{name}" for name in row)
             connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+        for number, workflow in enumerate((None, "free", "itil")):
+            row = {**department, "id": f"d{number}", "name": f"Desk {number}", "workflow": workflow}
+            names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO departments ({names}) VALUES ({values})"), row)
+            # what points at a row must outlive a change of the row's table
+            connection.execute(text(f"INSERT INTO department_members VALUES ('d{number}', 'u1')"))
         before = {table: connection.execute(text(f"SELECT * FROM {table}")).mappings().all() for table in rows}
     assert migrate(desk) == ("0001", migrations.head())
     with desk.database.reading.connect() as connection:
         for table, kept in before.items():
             found = connection.execute(text(f"SELECT * FROM {table}")).mappings().all()
+            found = [row for row in found if row.get("id") in {old.get("id") for old in kept}]
             assert [{name: row[name] for name in old} for row, old in zip(found, kept, strict=True)] == kept
+        workflows = (
+            "SELECT departments.id, workflows.name FROM departments LEFT JOIN workflows ON workflow_id = workflows.id"
+        )
+        assert dict(connection.execute(text(workflows)).tuples().all()) == {"d0": None, "d1": "free", "d2": "itil"}
+        assert connection.execute(text("SELECT count(*) FROM department_members")).scalar_one() == 3
+        policy = connection.execute(text("SELECT calendar_id, pause_statuses, on_reopen FROM sla_policies")).one()
+        assert (policy[0], str(policy[1]).replace("'", '"'), policy[2]) == (None, '["waiting"]', "continue")
+        assert connection.execute(text("SELECT count(*) FROM workflows WHERE shipped")).scalar_one() == 2
     desk.database.dispose()
 
 

@@ -87,6 +87,18 @@ apply_configuration       +     .     .     .       .        .       .      .   
 export_configuration      +     .     .     .       .        .       .      +      .
 configuration_drift       +     .     .     .       .        .       .      +      .
 configuration_history     +     .     .     .       .        .       .      .      .
+apply_calendar            +     .     .     .       .        .       .      .      .
+apply_calendar, dry       +     .     .     .       .        .       .      +      .
+list_calendars            +     +     +     +       +        .       .      +      .
+get_calendar              +     +     +     +       +        .       .      +      .
+update_calendar           +     .     .     .       .        .       .      .      .
+delete_calendar           +     .     .     .       .        .       .      .      .
+apply_workflow            +     .     .     .       .        .       .      .      .
+apply_workflow, dry       +     .     .     .       .        .       .      +      .
+list_workflows            +     +     +     +       +        .       .      +      .
+get_workflow              +     +     +     +       +        .       .      +      .
+update_workflow           +     .     .     .       .        .       .      .      .
+delete_workflow           +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from deskplane.kernel.columns import Base, Json, KindRow
+
+
+class StoredWorkflow(KindRow, Base):
+    """Which status may follow which; `desks/workflows.py` has what is done with it."""
+
+    __tablename__ = "workflows"
+
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    description: Mapped[str] = mapped_column(Text)
+    transitions: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    final: Mapped[list[str]] = mapped_column(Json)
+    shipped: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class Department(KindRow, Base):
@@ -19,7 +31,7 @@ class Department(KindRow, Base):
     description: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool] = mapped_column(Boolean)
     customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id"), index=True)
-    workflow: Mapped[str | None] = mapped_column(String(120))
+    workflow_id: Mapped[str | None] = mapped_column(ForeignKey("workflows.id"), index=True)
     auto_assign_on_open: Mapped[bool] = mapped_column(Boolean)
     imap: Mapped[dict[str, Any]] = mapped_column(Json)
     smtp: Mapped[dict[str, Any]] = mapped_column(Json)
@@ -56,10 +68,44 @@ class TicketType(KindRow, Base):
     description: Mapped[str] = mapped_column(Text)
 
 
+class Template(KindRow, Base):
+    """A text that people begin an answer or a ticket with."""
+
+    __tablename__ = "templates"
+
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    type: Mapped[str] = mapped_column(String(20))
+    subject: Mapped[str] = mapped_column(String(500))
+    body_html: Mapped[str] = mapped_column(Text)
+    body_text: Mapped[str] = mapped_column(Text)
+    author_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+
+
+class EmailTemplate(KindRow, Base):
+    """What a notification says, of one customer or of all."""
+
+    __tablename__ = "email_templates"
+
+    customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id"), index=True)
+    event: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(500))
+    body_html: Mapped[str] = mapped_column(Text)
+    body_text: Mapped[str] = mapped_column(Text)
+
+
+Index(
+    "uq_email_templates_customer_event",
+    func.coalesce(EmailTemplate.customer_id, ""),
+    EmailTemplate.event,
+    unique=True,
+)
+
+
 class Setting(KindRow, Base):
-    """One global setting."""
+    """One global setting: its value, or, sealed, the secret that it holds instead."""
 
     __tablename__ = "settings"
 
     key: Mapped[str] = mapped_column(String(80), unique=True)
     value: Mapped[Any] = mapped_column(Json, nullable=True)
+    secret: Mapped[str | None] = mapped_column(Text)

@@ -122,6 +122,48 @@ def _shown(part: Described, value: Any) -> Any:
     return None if value is None else part.output(value)
 
 
+class Items(ListOf):
+    """Objects, each complete with the defaults of its parts, in one order whatever the order they come in.
+
+    `named_by` are the parts that tell one from another: no two objects may have the same.
+    """
+
+    def __init__(
+        self, description: str, schema: type[Schema], *, named_by: Sequence[str], most: int = 1000, **common: Any
+    ) -> None:
+        super().__init__(description, Group(description, schema), most=most, **common)
+        self.parts: dict[str, Described] = described(schema())
+        self.named_by = tuple(named_by)
+
+    def collect(self, items: list[Any]) -> list[Any]:
+        found: dict[tuple[Any, ...], Any] = {}
+        errors: dict[int, dict[str, list[Coded]]] = {}
+        for index, given in enumerate(items):
+            item = {
+                name: part.initial() if given.get(name) is None else given[name] for name, part in self.parts.items()
+            }
+            missing = [name for name, part in self.parts.items() if part.must_have and item[name] is None]
+            name = tuple(item[part] for part in self.named_by)
+            if missing:
+                errors[index] = {part: [Coded("is required", "required")] for part in missing}
+            elif name in found:
+                words = ", ".join(f"{part} {item[part]}" for part in self.named_by)
+                errors[index] = {self.named_by[0]: [Coded(f"stands there twice: {words}", "repeated")]}
+            found[name] = item
+        if errors:
+            raise ValidationError(errors)
+        return sorted(found.values(), key=self.order)
+
+    def order(self, item: Mapping[str, Any]) -> Any:
+        """What objects are sorted by."""
+        return [item[part] for part in self.named_by]
+
+    def _json_schema(self, answer: bool) -> dict[str, Any]:
+        required = [] if answer else [name for name, part in self.parts.items() if part.must_have]
+        items = object_schema(self.parts, answer=answer, required=required)
+        return {"type": "array", "items": items, "maxItems": self.most}
+
+
 class TextMap(Described):
     """A free map from text to text, replaced whole."""
 

@@ -289,12 +289,13 @@ class Email(Text):
 
 
 class Url(Text):
-    """An absolute http or https address without credentials."""
+    """An absolute address without credentials, of http or https unless other schemes are named."""
 
     json_format = "uri"
 
-    def __init__(self, description: str, **common: Any) -> None:
+    def __init__(self, description: str, *, schemes: Sequence[str] = ("https", "http"), **common: Any) -> None:
         super().__init__(description, longest=2000, **common)
+        self.schemes = tuple(schemes)
 
     def canonical(self, text: str) -> str:
         try:
@@ -302,8 +303,9 @@ class Url(Text):
             port = parts.port
         except ValueError:
             raise refuse("bad_format", "must be an address such as https://example.org/path") from None
-        if parts.scheme not in {"http", "https"}:
-            raise refuse("bad_format", "must begin with https:// or http://", ["https", "http"])
+        if parts.scheme not in self.schemes:
+            words = " or ".join(f"{scheme}://" for scheme in self.schemes)
+            raise refuse("bad_format", f"must begin with {words}", list(self.schemes))
         if not parts.hostname or re.search(r"[\s\\<>\"]", text) or port == 0:
             raise refuse("bad_format", "must be an address such as https://example.org/path")
         if parts.username is not None or parts.password is not None:

@@ -37,8 +37,10 @@ class User(KindRow, Base):
     time_zone: Mapped[str | None] = mapped_column(String(64))
     date_format: Mapped[str | None] = mapped_column(String(40))
     start_page: Mapped[str] = mapped_column(String(40))
-    default_department_id: Mapped[str | None] = mapped_column(ForeignKey("departments.id", ondelete="SET NULL"))
-    starred_customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id", ondelete="SET NULL"))
+    default_department_id: Mapped[str | None] = mapped_column(
+        ForeignKey("departments.id", ondelete="SET NULL"), index=True
+    )
+    starred_customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id", ondelete="SET NULL"), index=True)
     password: Mapped[str | None] = mapped_column("password_hash", String(200))
     password_changed_at: Mapped[datetime | None] = mapped_column(Instant)
     last_login_at: Mapped[datetime | None] = mapped_column(Instant)
@@ -56,6 +58,38 @@ memberships = Table(
     "memberships",
     Base.metadata,
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("role", String(20), nullable=False),
+)
+
+
+class Group(KindRow, Base):
+    """A set of users, with roles and memberships that all of them have."""
+
+    __tablename__ = "groups"
+
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    description: Mapped[str] = mapped_column(Text)
+
+
+group_members = Table(
+    "group_members",
+    Base.metadata,
+    Column("group_id", ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+group_roles = Table(
+    "group_roles",
+    Base.metadata,
+    Column("group_id", ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("role_id", ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+group_memberships = Table(
+    "group_memberships",
+    Base.metadata,
+    Column("group_id", ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
     Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("role", String(20), nullable=False),
 )

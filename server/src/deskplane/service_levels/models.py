@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from deskplane.kernel.columns import Base, Json, KindRow
+
+
+class Calendar(KindRow, Base):
+    """When people work."""
+
+    __tablename__ = "calendars"
+
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    description: Mapped[str] = mapped_column(Text)
+    time_zone: Mapped[str] = mapped_column(String(64))
+    hours: Mapped[dict[str, Any]] = mapped_column(Json)
+    holidays: Mapped[dict[str, Any]] = mapped_column(Json)
 
 
 class SlaPolicy(KindRow, Base):
@@ -21,6 +35,9 @@ class SlaPolicy(KindRow, Base):
     resolution_minutes: Mapped[int | None] = mapped_column(Integer)
     priorities: Mapped[list[str]] = mapped_column(Json)
     priority_floor: Mapped[str | None] = mapped_column(String(20))
+    calendar_id: Mapped[str | None] = mapped_column(ForeignKey("calendars.id"), index=True)
+    pause_statuses: Mapped[list[str]] = mapped_column(Json)
+    on_reopen: Mapped[str] = mapped_column(String(20))
     warn_minutes: Mapped[int] = mapped_column(Integer)
     critical_minutes: Mapped[int] = mapped_column(Integer)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from marshmallow import Schema
 
 from deskplane.kernel.compound import RefSet, SetOf
-from deskplane.kernel.fields import Choice, Flag, Minutes, Name, Text, Whole
+from deskplane.kernel.fields import Choice, Flag, Minutes, Name, Ref, Text, Whole
 from deskplane.kernel.kind import Kind, Links
-from deskplane.kernel.words import PRIORITIES
+from deskplane.kernel.words import ENDED, PRIORITIES, STATUSES
 from deskplane.service_levels.models import SlaPolicy, sla_policy_customers
 
 
@@ -26,6 +26,18 @@ class SlaPolicySchema(Schema):
     )
     customers = RefSet("Customers whose tickets the policy covers; empty for all.", "customer")
     priority_floor = Choice("The least priority that tickets under this policy count as.", PRIORITIES)
+    calendar = Ref("Calendar whose working time counts; null for around the clock.", "calendar")
+    pause_statuses = SetOf(
+        "Statuses in which the clocks stand still; an empty list for none.",
+        Choice("A status.", tuple(status for status in STATUSES if status not in ENDED)),
+        default=["waiting"],
+    )
+    on_reopen = Choice(
+        "What a reopened ticket's resolution clock does: C(continue) counts the time that it was resolved as a pause, "
+        "C(restart) begins anew at the reopening, C(first_only) lets the first resolution stand.",
+        ("continue", "restart", "first_only"),
+        default="continue",
+    )
     warn_minutes = Minutes("How long before a deadline its state becomes warning.", default=60)
     critical_minutes = Minutes("How long before a deadline its state becomes critical.", default=15)
 
@@ -45,7 +57,11 @@ SLA_POLICY = Kind(
         "A ticket gets the policy that its customer names, if that covers the ticket's priority; else the one that "
         "lists its customer and priority, then its customer, then its priority, then a general one.",
     ],
-    notes=["Open tickets are matched anew after a policy changed; a dry run says how many."],
+    notes=[
+        "Open tickets are matched anew after a policy changed; a dry run says how many.",
+        "The clocks of this version go around the clock and do not pause: O(calendar), O(pause_statuses) and "
+        "O(on_reopen) are kept and checked, and a reopened ticket goes on as with V(continue).",
+    ],
     examples=[
         {
             "name": "Answer within 30 minutes what is critical",
@@ -54,6 +70,16 @@ SLA_POLICY = Kind(
                 "response_minutes": "30m",
                 "resolution_minutes": "4h",
                 "priorities": ["critical"],
+                "state": "present",
+            },
+        },
+        {
+            "name": "Resolve within two working days, and begin anew when a ticket comes back",
+            "options": {
+                "name": "standard",
+                "resolution_minutes": "16h",
+                "calendar": "office",
+                "on_reopen": "restart",
                 "state": "present",
             },
         },
@@ -70,6 +96,9 @@ SLA_POLICY = Kind(
         "priorities": ["critical"],
         "customers": [],
         "priority_floor": None,
+        "calendar": None,
+        "pause_statuses": ["waiting"],
+        "on_reopen": "continue",
         "warn_minutes": 60,
         "critical_minutes": 15,
     },

@@ -245,17 +245,21 @@ def _reopen(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Ap
     draft = _find(work, body, Ticket.status.in_(ENDED), ended_at >= since, newest_first=True)
     if draft is None or draft.status in references.workflow_of(work, draft).final:
         return None
+    status = body.get("status") or _first_open(work, draft)
+    if status is None:
+        return None
     before = _show(work, draft)
     draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
-    wanted = _follow(given, body) | {"status": body.get("status") or _first_open(work, draft)}
+    wanted = _follow(given, body) | {"status": status}
     service.change(work, draft, wanted, comment=body.get("comment"), earlier={"occurrences": before["occurrences"]})
     return _applied(work, draft, "update", before)
 
 
-def _first_open(work: Work, draft: Draft) -> str:
-    """Where a reopened ticket goes: `open`, else the first open status that the workflow leads to."""
+def _first_open(work: Work, draft: Draft) -> str | None:
+    """Where a reopened ticket goes: the first open status that the workflow leads to; None where it leads to none."""
     workflow = references.workflow_of(work, draft)
-    return "open" if workflow.path(draft.status, "open") else "in_progress"
+    is_open = [status for status in STATUSES if status not in ENDED]
+    return next((status for status in is_open if workflow.path(draft.status, status, work.actor.may)), None)
 
 
 def _end(work: Work, draft: Draft, state: str, body: Mapping[str, Any]) -> Applied:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from deskplane.customers.models import Customer
 from deskplane.desks.models import Department, Label, TicketType
 from deskplane.desks.settings import setting
-from deskplane.desks.workflows import WORKFLOWS, Workflow
+from deskplane.desks.workflows import Workflow, workflow
 from deskplane.kernel.problem import FieldError, invalid, pointer
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
@@ -35,7 +35,7 @@ class Found(NamedTuple):
     number_prefix: str | None = None
     sla_policy_id: str | None = None
     enabled: bool = True
-    workflow: str | None = None
+    workflow_id: str | None = None
 
 
 def find(work: Work, field: str, *, name: str | None = None, object_id: str | None = None) -> Found | None:
@@ -79,8 +79,8 @@ def workflow_of(work: Work, draft: Draft) -> Workflow:
     """The workflow of a ticket's department, else the global one."""
     department_id = draft.columns["department_id"]
     department = find(work, "department", object_id=department_id) if department_id else None
-    name = department.workflow if department else None
-    return WORKFLOWS[name or setting(work, "workflow.default")]
+    named = department.workflow_id if department else None
+    return workflow(work, named, setting(work, "workflow.default"))
 
 
 def unresolved(work: Work, given: Mapping[str, Any]) -> list[dict[str, str]]:

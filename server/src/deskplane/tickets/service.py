@@ -88,13 +88,15 @@ def _check_reminder(draft: Draft, given: Mapping[str, Any], errors: list[FieldEr
 
 def take_steps(work: Work, draft: Draft, goal: str, *, one_step: bool = False) -> None:
     """Takes the shortest allowed way to a status; a person takes one step at a time. Raises 422 that lists what is
-    allowed."""
+    allowed, and 403 for a step that needs a permission."""
     if goal == draft.status:
         return
     workflow = references.workflow_of(work, draft)
-    path = workflow.path(draft.status, goal)
+    path = workflow.path(draft.status, goal, work.actor.may)
     if path is None or (one_step and len(path) > 1):
-        allowed = list(workflow.transitions.get(draft.status, ()))
+        if (draft.status, goal) in workflow.permissions:
+            work.actor.need(workflow.permissions[draft.status, goal])
+        allowed = workflow.following(draft.status, work.actor.may)
         detail = f"the workflow {workflow.name} does not lead from {draft.status} to {goal}"
         raise invalid_field("status", "not_allowed", detail, allowed)
     for status in path:

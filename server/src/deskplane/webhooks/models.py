@@ -16,7 +16,7 @@ class Webhook(KindRow, Base):
     __tablename__ = "webhooks"
 
     name: Mapped[str] = mapped_column(String(120))
-    department_id: Mapped[str | None] = mapped_column(ForeignKey("departments.id"))
+    department_id: Mapped[str | None] = mapped_column(ForeignKey("departments.id"), index=True)
     description: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool] = mapped_column(Boolean)
     url: Mapped[str] = mapped_column(String(2000))
