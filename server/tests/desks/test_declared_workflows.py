@@ -211,3 +211,33 @@ def test_the_shipped_workflows_are_their_own_stored_form() -> None:
     for shipped in (FREE, ITIL):
         assert from_stored(shipped.name, *to_stored(shipped)) == shipped
     assert set(Transition().fields) == {"from", "to", "permission"}
+
+
+def whole(api: Api, **configuration: Any) -> Any:
+    """Applies a document of the whole desk."""
+    return api.call("POST", "/configuration/apply", {"configuration": configuration})
+
+
+def test_one_document_declares_a_workflow_and_everything_that_names_it(api: Api) -> None:
+    document = {
+        "settings": [{"key": "workflow.default", "value": "review"}],
+        "departments": [{"name": "Ops", "workflow": "review"}],
+        "workflows": [REVIEW],
+    }
+    assert whole(api, **document)["summary"]["create"] == 2
+    assert whole(api, **document)["changed"] is False
+    renamed = {
+        "settings": [{"key": "workflow.default", "value": "checked"}],
+        "workflows": [{"name": "checked", "renamed_from": "review"}],
+    }
+    whole(api, **renamed)
+    assert whole(api, **renamed)["changed"] is False
+    assert api.call("GET", "/settings?key=workflow.default")["items"][0]["value"] == "checked"
+    gone = {
+        "settings": [{"key": "workflow.default", "state": "absent"}],
+        "departments": [{"name": "Ops", "workflow": None}],
+        "workflows": [{"name": "checked", "state": "absent"}],
+    }
+    assert whole(api, **gone)["summary"]["delete"] == 1
+    exported = api.call("GET", "/configuration")["configuration"]
+    assert "workflows" not in exported, "what every desk has from the start is no part of an export"
