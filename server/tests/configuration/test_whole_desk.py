@@ -179,6 +179,30 @@ def test_two_managers_share_an_object_field_by_field(api: Api) -> None:
     assert apply(api, {"departments": [{"name": "D", "description": "two"}]}, manager="two")["changed"] is True
 
 
+def test_a_set_follows_all_of_its_renames_at_once(api: Api) -> None:
+    apply(api, {"users": [{"username": "a"}, {"username": "b"}], "departments": [{"name": "D", "members": ["a", "b"]}]})
+    document = {
+        "users": [{"username": "z", "renamed_from": "a"}, {"username": "y", "renamed_from": "b"}],
+        "departments": [{"name": "D", "description": "the same two"}],
+    }
+    assert [change["changes"][0]["field"] for change in apply(api, document)["changes"]] == [
+        "username",
+        "username",
+        "description",
+    ]
+    assert only(api, "departments", name="D")["members"] == ["y", "z"]
+    assert apply(api, document)["changed"] is False
+
+
+def test_a_password_by_reference_is_wanted_on_an_empty_desk(api: Api) -> None:
+    document = {"users": [{"username": "u", "password": {"$secret": "user/u/password"}}]}
+    assert [wanted["field"] for wanted in apply(api, document)["needs_secret"]] == ["password"]
+    assert apply(api, document)["changed"] is False
+    given = {"users": [{"username": "u", "password": "a good password"}]}
+    assert apply(api, given)["summary"]["update"] == 1
+    assert apply(api, document)["needs_secret"] == []
+
+
 def test_prune_deletes_only_what_the_manager_owns_of_the_listed_kinds(api: Api) -> None:
     apply(api, {"labels": [{"name": "by hand"}]})
     apply(api, DESK, **GIT)

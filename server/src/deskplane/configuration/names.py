@@ -43,6 +43,7 @@ class Names:
         if not self.renamed:
             return state
         found = dict(state)
+        lists: dict[str, ListOf] = {}
         for target, name, path in references(kind, state):
             new = self.rename(target, name)
             if new == name:
@@ -52,7 +53,10 @@ class Names:
             if isinstance(part, Ref):
                 found[field_name] = new
             elif isinstance(part, ListOf):
-                found[field_name] = part.collect(_replaced(found[field_name], path[1:], new))
+                found[field_name] = _replaced(found[field_name], path[1:], new)
+                lists[field_name] = part
+        for field_name, part in lists.items():  # put in order only now: the paths are those of the old names
+            found[field_name] = part.collect(found[field_name])
         return found
 
     def learn(self, entry: Entry) -> None:
