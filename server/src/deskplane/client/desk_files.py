@@ -228,9 +228,10 @@ def _files(sources: Sequence[str], findings: list[Finding], locate: Callable[[st
             if not inside:
                 findings.append(Finding(source, 0, "the directory holds no *.yml, *.yaml or *.json file"))
             for file in inside:
-                found.setdefault(os.path.realpath(file), os.path.join(source, os.path.relpath(file, path)))
+                shown = os.path.normpath(os.path.join(source, os.path.relpath(file, path)))
+                found.setdefault(os.path.realpath(file), shown)
         elif os.path.exists(path):
-            found.setdefault(os.path.realpath(path), source)
+            found.setdefault(os.path.realpath(path), os.path.normpath(source))
         else:
             findings.append(Finding(source, 0, "there is no such file or directory"))
     return found

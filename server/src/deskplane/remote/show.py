@@ -150,4 +150,8 @@ def show_drift(out: Console, answer: Mapping[str, Any]) -> None:
         table.add_row(*(Text(str(cell or "-" if cell is None else cell)) for cell in cells))
     out.print(table)
     objects = len({(item.get("kind"), item.get("label")) for item in items})
-    out.print(Text(f"{len(items)} differences in {objects} objects", style="bold"))
+    out.print(Text(f"{_count(len(items), 'difference')} in {_count(objects, 'object')}", style="bold"))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
