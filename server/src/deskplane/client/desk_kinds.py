@@ -16,7 +16,26 @@ KINDS: Dict[str, Dict[str, Any]] = {
     "settings": {
         "kind": "setting",
         "key": ["key"],
-        "fields": {"key": "text"},
+        "fields": {"key": "text", "secret": "secret"},
+    },
+    "calendars": {
+        "kind": "calendar",
+        "key": ["name"],
+        "fields": {
+            "name": "text",
+            "description": "text",
+            "time_zone": "text",
+            "hours": {
+                "monday": {"": "list", "from": "time", "to": "time"},
+                "tuesday": {"": "list", "from": "time", "to": "time"},
+                "wednesday": {"": "list", "from": "time", "to": "time"},
+                "thursday": {"": "list", "from": "time", "to": "time"},
+                "friday": {"": "list", "from": "time", "to": "time"},
+                "saturday": {"": "list", "from": "time", "to": "time"},
+                "sunday": {"": "list", "from": "time", "to": "time"},
+            },
+            "holidays": {"dates": "text", "country": "text", "subdivision": "text"},
+        },
     },
     "sla_policies": {
         "kind": "sla_policy",
@@ -27,6 +46,9 @@ KINDS: Dict[str, Dict[str, Any]] = {
             "priorities": "text",
             "customers": "text",
             "priority_floor": "text",
+            "calendar": "text",
+            "pause_statuses": "text",
+            "on_reopen": "text",
         },
     },
     "customers": {
@@ -75,6 +97,16 @@ KINDS: Dict[str, Dict[str, Any]] = {
                 "secret": "secret",
                 "state": "text",
             },
+        },
+    },
+    "workflows": {
+        "kind": "workflow",
+        "key": ["name"],
+        "fields": {
+            "name": "text",
+            "description": "text",
+            "transitions": {"": "list", "from": "text", "to": "text", "permission": "text"},
+            "final": "text",
         },
     },
     "departments": {
