@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from deskplane.configuration.differences import Change
@@ -40,17 +39,13 @@ class Document:
     raw: Mapping[str, Any] | None = None
     pruned: bool = False
 
-    @cached_property
-    def key(self) -> Key:
+    def __post_init__(self) -> None:
+        self.key: Key = key_of(self.kind, self.given)
         """The natural key that it declares."""
-        return key_of(self.kind, self.given)
-
-    @cached_property
-    def earlier_key(self) -> Key | None:
+        self.earlier_key: Key | None = None
         """The key that `renamed_from` speaks of."""
-        if self.renamed_from is None or self.kind.fixed:
-            return None
-        return key_of(self.kind, {**self.given, self.kind.key[-1]: self.renamed_from})
+        if self.renamed_from is not None and not self.kind.fixed:
+            self.earlier_key = (*self.key[:-1], self.renamed_from)
 
 
 @dataclass
@@ -85,9 +80,8 @@ class Entry:
     writable: State = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
 
-    @property
-    def kind(self) -> Kind:
-        return self.document.kind
+    def __post_init__(self) -> None:
+        self.kind = self.document.kind
 
     @property
     def alive(self) -> Stored | None:

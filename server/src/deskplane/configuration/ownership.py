@@ -72,9 +72,19 @@ def value_at(state: Mapping[str, Any], path: str) -> Any:
 def declared_values(document: Document, after: State) -> dict[str, Any]:
     """What is declared, by path: canonical, secrets sealed; of one that was declared by reference, the reference."""
     found: dict[str, Any] = {}
-    for path in sorted(paths(document.kind, document.given)):
-        given = value_at(document.given, path)
-        found[path] = {"$secret": given.text} if isinstance(given, SecretReference) else plain(value_at(after, path))
+    kind = document.kind
+    for name, given in document.given.items():
+        part = kind.written.get(name)
+        if part is None or name in kind.key:
+            continue
+        value = after[name]
+        if not isinstance(part, Group):
+            found[name] = {"$secret": given.text} if isinstance(given, SecretReference) else plain(value)
+            continue
+        for inner in part.parts if given is None else given:
+            declared = None if given is None else given[inner]
+            path = f"{name}.{inner}"
+            found[path] = {"$secret": declared.text} if isinstance(declared, SecretReference) else plain(value[inner])
     return found
 
 
@@ -117,7 +127,7 @@ class Claims:
             names = [kind.name for kind in self.declaration.kinds]
             condition = or_(condition, and_(Claim.manager == self.declaration.manager, Claim.kind.in_(names)))
         columns = (Claim.kind, Claim.object_id, Claim.manager, Claim.owns, Claim.key, Claim.declared, Manager.revision)
-        rows = self.work.session.execute(select(*columns).join(Manager).where(condition))
+        rows: Iterable[Any] = execute(self.work.session, select(*columns).join(Manager).where(condition), {})
         for kind, object_id, manager, owns, key, declared, revision in rows:
             found = Held(manager, owns, key, declared)
             self.stored[kind, object_id, manager] = found

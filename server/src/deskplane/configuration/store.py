@@ -81,8 +81,8 @@ class Selection:
 
     def fetch(self, work: Work, statement: Select[Any]) -> list[Stored]:
         """Runs a statement made from `self.statement`."""
-        rows = work.session.execute(statement).all()
-        ids = [row.id for row in rows]
+        rows = execute(work.session, statement, {}).all()
+        ids = [row[0] for row in rows]
         parts = {
             name: part.load(work.session, ids, self.registry) if ids else {} for name, part in self.kind.parts.items()
         }

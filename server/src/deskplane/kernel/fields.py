@@ -10,14 +10,14 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, missing
 
 from deskplane.kernel.clock import rfc3339
 
@@ -98,6 +98,15 @@ class Described(fields.Field[Any]):
             "null": Coded("must not be null", "required"),
             "required": Coded("is required", "required"),
         }
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """The canonical value. Our fields have no validators besides themselves, so that there is less to ask than
+        marshmallow does."""
+        if value is None or value is missing:
+            return super().deserialize(value, attr, data, **kwargs)
+        return self._deserialize(value, attr, data, **kwargs)
 
     @property
     def choices(self) -> Sequence[Any] | None:
@@ -198,7 +207,7 @@ class Text(Described):
             return _secret_reference(value)
         if not isinstance(value, str):
             raise refuse("wrong_type", f"must be text, got {type_name(value)}")
-        text = unicodedata.normalize("NFC", value)
+        text = value if value.isascii() else unicodedata.normalize("NFC", value)
         if self.block:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
             if _CONTROL_BLOCK.search(text):
