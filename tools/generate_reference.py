@@ -58,27 +58,26 @@ def settings_page() -> str:
 
 def permissions_page() -> str:
     """Permissions, the shipped roles, and what each operation needs."""
-    roles = list(SHIPPED_ROLES)
     rows = [
-        [f"`{name}`", prose(text), *["●" if name in SHIPPED_ROLES[role][1] else "" for role in roles]]
+        [f"`{name}`", codes(role for role, about in SHIPPED_ROLES.items() if name in about[1]), prose(text)]
         for name, text in PERMISSIONS.items()
     ]
     operations = [
         [
             f"`{operation.method} {operation.path}`",
-            prose(operation.summary),
             "no key" if operation.public else codes(operation.permission) or "any key",
             codes(operation.dry_permission),
+            prose(operation.summary),
         ]
         for operation in app.make_operations(app.make_registry())
     ]
     return (
         "# Permissions\n\nA user has the permissions of his roles; an API key may be limited to some of them "
         "(scopes). A change acts at the next request. Without `helpdesk_enabled` a user who is no administrator has no "
-        "permission on tickets.\n\n## Permissions and shipped roles\n\n"
-        f"{table(['permission', 'meaning', *roles], rows)}\n## What each operation needs\n"
-        "One of the permissions named; a dry run also goes with those in the last column.\n\n"
-        f"{table(['operation', 'what it does', 'needs one of', 'dry run also'], operations)}"
+        "permission on tickets.\n\n## Permissions\nWith the roles that come with Deskplane and have them.\n\n"
+        f"{table(['permission', 'roles', 'meaning'], rows)}\n## What each operation needs\n"
+        "One of the permissions named; a dry run also goes with those in the next column.\n\n"
+        f"{table(['operation', 'needs one of', 'dry run also', 'what it does'], operations)}"
     )
 
 
@@ -88,11 +87,11 @@ def kinds_page() -> str:
     for kind in app.make_registry():
         about = kind.describe()
         first = prose(about["description"][0])
-        rows.append([f"[{kind.name}](kinds/{kind.name}.md)", first, codes(kind.key), f"`{kind.permission}`"])
+        rows.append([f"[{kind.name}](kinds/{kind.name}.md)", codes(kind.key), f"`{kind.permission}`", first])
     return (
         "# Kinds\n\nWhat the desk's configuration is made of. Each is applied with `POST /api/v1/<kind>/apply`: "
         "see [the API](../api.md). [The ticket](ticket.md), which is no configuration, has a page of its own.\n\n"
-        + table(["kind", "what it is", "named by", "written with"], rows)
+        + table(["kind", "named by", "written with", "what it is"], rows)
     )
 
 

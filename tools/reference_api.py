@@ -172,8 +172,8 @@ def pages(document: Mapping[str, Any]) -> dict[str, str]:
         "One of the permissions named is needed.\n\n"
     )
     for page, listed in by_page.items():
-        rows = [[f"`{entry.name}`", entry.link, entry.needs()] for entry in listed]
-        index += f"## {title(page)}\n\n{table(('operation', 'what it does', 'needs'), rows)}\n"
+        rows = [[f"`{entry.name}`", entry.needs(), entry.link] for entry in listed]
+        index += f"## {title(page)}\n\n{table(('operation', 'needs', 'what it does'), rows)}\n"
     problem = Page([]).rows(document["components"]["schemas"]["Problem"], asked=False)
     index += (
         "## Problems\n\nWhat goes wrong is answered as `application/problem+json` (RFC 9457), with every bad field at "

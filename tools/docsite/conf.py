@@ -71,11 +71,18 @@ def link_names(app: Any, tree: Any, page: str) -> None:
 
 
 def mark_tables(_app: Any, tree: Any) -> None:
-    """Tables that explain names get a class, so that their rows can stand differently on a phone."""
+    """Tables that explain names get a class, and long names places to break at: `imap.` `port`."""
     for table in tree.findall(nodes.table):
         heads = [entry.astext() for head in table.findall(nodes.thead) for entry in head.findall(nodes.entry)]
-        if heads and heads[-1] in ("meaning", "when", "what it is"):
-            table["classes"].append("names")
+        if not heads or heads[-1] not in ("meaning", "when", "what it is", "what it does"):
+            continue
+        table["classes"].append("names")
+        for row in list(table.findall(nodes.row))[1:]:
+            for literal in list(row[0].findall(nodes.literal)):
+                parts = literal.astext().split(".")
+                literal.children = [nodes.Text(parts[0])]
+                for part in parts[1:]:
+                    literal += [nodes.Text("."), nodes.raw("", "<wbr>", format="html"), nodes.Text(part)]
 
 
 def find_names(app: Any, config: Any) -> None:

@@ -106,4 +106,4 @@ def test_two_operations_that_could_not_be_told_apart_are_refused() -> None:
 
 
 def test_the_index_links_each_operation() -> None:
-    assert "| `GET /labels/{id}` | [Read a label](ticket-labels.md#read-a-label) | no key |" in pages()["index.md"]
+    assert "| `GET /labels/{id}` | no key | [Read a label](ticket-labels.md#read-a-label) |" in pages()["index.md"]
