@@ -143,6 +143,7 @@ def create_app(desk: Desk) -> Flask:
         clock=desk.clock,
         authenticate=Authenticator(desk.kept, departments_of, LastUse(desk.database)),
         public_address=settings.public_address,
+        max_document_bytes=settings.max_document_bytes,
         kept=desk.kept,
         operations=make_operations(desk.registry),
     )

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         0, ge=0, le=5, description="How many reverse proxies stand in front, whose headers are believed."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest body of a request, in bytes.")
+    max_document_bytes: int = Field(
+        16_777_216, ge=1024, description="Largest document of a whole desk, in bytes: some 50,000 objects."
+    )
     busy_seconds: float = Field(
         10.0, gt=0, le=120, description="How many seconds a writer waits for the database, until 503."
     )

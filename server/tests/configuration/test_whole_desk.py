@@ -393,6 +393,15 @@ def test_who_may_manage_only_some_kinds_applies_only_those(api: Api) -> None:
     assert refused["missing_permission"] == "departments:manage"
 
 
+def test_a_document_may_be_larger_than_other_bodies(api: Api) -> None:
+    notes = "x" * 20_000
+    large = {"customers": [{"name": f"C{number}", "notes": notes} for number in range(100)]}
+    assert plan(api, large)["summary"]["create"] == 100
+    assert api.request("POST", "/customers/apply", {"name": "C", "notes": notes * 100}).status_code == 413
+    too_large = {"customers": [{"name": f"C{number}", "notes": notes} for number in range(900)]}
+    assert apply(api, too_large, status=413)["type"].endswith("too_large")
+
+
 def test_the_last_administrator_stays_even_where_two_go_at_once(api: Api) -> None:
     apply(api, {"users": [{"username": "second", "roles": ["admin"]}]})
     both = {"users": [{"username": "root", "state": "absent"}, {"username": "second", "state": "absent"}]}

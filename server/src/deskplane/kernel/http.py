@@ -56,6 +56,7 @@ class Server:
     clock: Clock
     authenticate: Authenticate
     public_address: str = ""
+    max_document_bytes: int = 0
     kept: Kept = field(default_factory=Kept)
     operations: list[Operation] = field(default_factory=list)
 
@@ -168,6 +169,8 @@ class Endpoint:
         key = None if operation.public else credential(request)
         if key is None and not operation.public:
             raise unauthenticated("send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
+        if operation.large:
+            request.max_content_length = server.max_document_bytes
         raw = request.get_data(cache=False) if self.body_schema is not None else b""
         # a caller learns that his body is bad only once he is known and allowed
         body: dict[str, Any] | Problem

@@ -48,6 +48,7 @@ class Operation:
         permission: one of these is needed; empty: any known caller. `public`: no key at all.
         dry_permission: further permissions that suffice where `dry_run` is asked for.
         dry: it is always a dry run.
+        large: its body may be as large as a whole desk's document.
         without_database: it answers also while the database is out of reach.
         answers: status → (description, JSON Schema of the answer or None).
         idempotency: whether an Idempotency-Key is honoured.
@@ -65,6 +66,7 @@ class Operation:
     dry_permission: tuple[str, ...] = ()
     public: bool = False
     dry: bool = False
+    large: bool = False
     without_database: bool = False
     query: type[Schema] | None = None
     body: type[Schema] | None = None
