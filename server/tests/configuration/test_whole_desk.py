@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from conftest import Api
 from dumps import dump
 
@@ -68,7 +69,10 @@ def test_a_plan_writes_nothing(api: Api) -> None:
     assert dump(api.desk) == before
 
 
-def test_everything_that_is_wrong_is_named_at_once_with_its_place_and_nothing_is_written(api: Api) -> None:
+@pytest.mark.parametrize("declaration", [{}, GIT | {"adopt": True}], ids=["without a manager", "with a manager"])
+def test_everything_that_is_wrong_is_named_at_once_with_its_place_and_nothing_is_written(
+    api: Api, declaration: dict[str, Any]
+) -> None:
     before = dump(api.desk)
     answer = apply(
         api,
@@ -86,6 +90,7 @@ def test_everything_that_is_wrong_is_named_at_once_with_its_place_and_nothing_is
             "settings": [{"key": "numbering.prefiks", "value": "X"}],
         },
         status=422,
+        **declaration,
     )
     assert {(entry["pointer"], entry["code"]) for entry in answer["errors"]} == {
         ("#/departments/0/imap/port", "out_of_range"),

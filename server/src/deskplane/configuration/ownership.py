@@ -143,13 +143,12 @@ class Claims:
                 self._warn(entry)
             elif entry.document.absent:
                 self._absent(entry, troubles)
-            else:
-                self._claim(manager, entry, self.held[key], troubles)
+            elif entry.outcome.after is not None:  # else there is no such object, which is among the troubles already
+                self._claim(manager, entry, entry.outcome.after, self.held[key], troubles)
 
-    def _claim(self, manager: str, entry: Entry, held: dict[str, Held], troubles: Troubles) -> None:
+    def _claim(self, manager: str, entry: Entry, after: State, held: dict[str, Held], troubles: Troubles) -> None:
         outcome = entry.outcome
-        assert outcome.after is not None
-        declared = declared_values(entry.document, outcome.after)
+        declared = declared_values(entry.document, after)
         place = entry.document.place
         mine, others = held.get(manager), [other for other in held.values() if other.manager != manager]
         for other in others:
