@@ -24,6 +24,7 @@ from toolchain import ROOT, ToolError, say
 
 WORK = toolchain.CACHE / "ci"
 TAIL = 60
+REASONS = "= FAILURES ="  # the headline of pytest's and schemathesis' own accounts
 
 
 class Failed(Exception):
@@ -103,8 +104,13 @@ class Job:
         return code
 
     def tail(self) -> str:
+        """The log's end. A long account of failures is shown from its start, since warnings may follow it."""
         lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(f"    {line[:400]}" for line in lines[-TAIL:])
+        start = next((number for number, line in enumerate(lines) if REASONS in line), len(lines))
+        shown = lines[-TAIL:]
+        if start < len(lines) - TAIL:
+            shown = [*lines[start:][:TAIL], "[…]", *lines[max(start + TAIL, len(lines) - TAIL // 3) :]]
+        return "\n".join(f"    {line[:400]}" for line in shown)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -40,6 +40,20 @@ def test_a_program_that_fails_fails_its_step_and_shows_why(capsys: pytest.Captur
     assert "the reason" in capsys.readouterr().out
 
 
+def test_the_reason_is_shown_where_much_follows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "print('===== FAILURES ====='); print('the reason'); print('warning\\n' * 300 + 'the end'); exit(1)"
+
+    def talks(job: ci.Job) -> ci.Outcome:
+        job.call([sys.executable, "-c", code])
+        return ci.Outcome()
+
+    go(ci.Step("one", "", talks))
+    shown = capsys.readouterr().out
+    assert "the reason" in shown
+    assert shown.rstrip().endswith("the end")
+    assert shown.count("warning") < 100
+
+
 def test_a_step_whose_need_failed_is_not_run_and_counts_as_failed() -> None:
     reports = go(ci.Step("first", "", fails), ci.Step("second", "", passes, ("first",)))
     assert "not run" in reports["second"].error
