@@ -51,6 +51,8 @@ def findings(path: Path, text: str) -> Iterator[str]:
             yield f"{relative}:{number}: a merge was left half done"
         if is_lock and ("://" in line or line.startswith("--")):
             yield f"{relative}:{number}: a lock names no package index"
+        if path.name == "package-lock.json" and '"resolved":' in line:
+            yield f"{relative}:{number}: a lock names no package registry: make lock"
     if is_lock and path.suffix == ".txt":
         for requirement in re.finditer(r"^\w[^\n]*==[^\n]*$(?!\n +--hash)", text, re.MULTILINE):
             yield f"{relative}: no hash: {requirement[0]}"

@@ -77,6 +77,19 @@ def lock(_options: argparse.Namespace) -> None:
         python = "3.12" if name == "ansible-newest" else "3.11"
         call([*compile_one, "--python-version", python, str(source), "-o", str(source.with_suffix(".txt"))])
         say(f"{source.with_suffix('.txt')}")
+    lock_editor()
+
+
+def lock_editor() -> None:
+    """The language server of tools/try_editor.py. The lock names hashes and no registry: that is everybody's own."""
+    toolchain.require_program("npm", "npm")
+    folder = ROOT / "tools" / "editor"
+    (folder / "package-lock.json").unlink(missing_ok=True)
+    quiet = ("--no-audit", "--no-fund", "--loglevel", "error")
+    call(
+        ["npm", "install", "--package-lock-only", "--omit-lockfile-registry-resolved", *quiet, "--prefix", str(folder)]
+    )
+    say(str(folder / "package-lock.json"))
 
 
 def clean(_options: argparse.Namespace) -> None:

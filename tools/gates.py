@@ -115,6 +115,11 @@ def playbooks(job: Job) -> Outcome:
     return Outcome()
 
 
+def editor(job: Job) -> Outcome:
+    job.call([RUN.command("python"), str(ROOT / "tools" / "try_editor.py")])
+    return Outcome()
+
+
 def generated(job: Job) -> Outcome:
     kinds = WORK / "kinds.json"
     job.call([RUN.command("deskplane"), "describe-kinds"], output=kinds)
@@ -380,6 +385,7 @@ def steps() -> list[Step]:
             playbooks,
             server,
         ),
+        Step("editor", "yaml-language-server opens a desk's files with the desk's schema", editor, server, minutes=5),
         Step("api", "schemathesis against a running server", api, server),
         Step("units", "ansible-test units, pinned ansible-core", lambda job: units(job, RUN), built_first),
         Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),

@@ -71,6 +71,11 @@ def drift(desk: Desk, manager: str | None = None) -> dict[str, Any]:
     return desk.get(SUBJECT + "/drift", [("manager", manager)] if manager else [], SUBJECT)
 
 
+def schema(desk: Desk) -> dict[str, Any]:
+    """The JSON Schema of a desk's files, for editors; the desk asks no key for it."""
+    return desk.get(SUBJECT + "/schema.json", subject=SUBJECT)
+
+
 def refused(failure: DeskFailure, declared: Declared) -> DeskFailure:
     """The failure with each mistake at its place, if it names any."""
     problem = failure.problem or {}

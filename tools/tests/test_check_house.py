@@ -22,6 +22,11 @@ def found(name: str, text: str) -> str:
         ("tools/merge.py", "<<<<<<< HEAD\n", "merge"),
         ("server/requirements/x.txt", "--index-url https://example.org\n", "names no package index"),
         ("server/requirements/x.txt", "alembic==1.0\n", "no hash"),
+        (
+            "tools/x/package-lock.json",
+            '{"x": {"resolved": "https://registry.example.org/x.tgz"}}',
+            "no package registry",
+        ),
         ("plugins/modules/x.py", "print()\n", "licence header"),
     ],
 )

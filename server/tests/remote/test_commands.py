@@ -315,6 +315,21 @@ def test_an_export_goes_to_a_directory_a_file_or_the_output(run: Run, desk: Scri
     assert run("export", "-o", "file").stderr.startswith("deskplane: file")
 
 
+def test_the_schema_is_printed_or_written_and_needs_no_key(run: Run, desk: ScriptedDesk) -> None:
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Ein Schreibtisch, größer"}
+    desk.script = [(200, document)]
+    done = run("schema", DESKPLANE_API_KEY="")
+    assert (done.exit_code, json.loads(done.stdout), desk.requests[0][:2]) == (
+        0,
+        document,
+        ("GET", "/api/v1/configuration/schema.json"),
+    )
+    assert run("schema", "-o", "schema.json").stdout == ""
+    assert json.loads(Path("schema.json").read_text()) == document
+    assert all("Authorization" not in headers for headers in desk.headers)
+    assert "set DESKPLANE_URL in the environment, or give --url\n" in run("schema", DESKPLANE_URL="").stderr
+
+
 def test_drift_is_a_table(run: Run, desk: ScriptedDesk) -> None:
     field = {"kind": "label", "label": "label a", "change": "field", "field": "color", "before": "#1", "after": None}
     gone = {"kind": "label", "label": "label b", "change": "deleted", "field": None, "before": None, "after": None}
@@ -361,7 +376,7 @@ def test_a_key_in_a_file_is_used(run: Run, desk: ScriptedDesk) -> None:
     assert desk.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "export", "drift"])
+@pytest.mark.parametrize("command", ["plan", "apply", "export", "drift", "schema"])
 def test_help_has_examples(run: Run, command: str) -> None:
     done = run(command, "--help")
     assert done.exit_code == 0

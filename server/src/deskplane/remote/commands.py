@@ -13,7 +13,7 @@ import click
 from deskplane.client import whole_desk
 from deskplane.client.desk import Desk, DeskFailure
 from deskplane.client.desk_files import Declared, references_in
-from deskplane.client.desk_yaml import dump
+from deskplane.client.desk_yaml import dump, dump_json
 from deskplane.remote import plan_file
 from deskplane.remote.options import (
     Failure,
@@ -28,12 +28,12 @@ from deskplane.remote.options import (
     read_secrets,
 )
 
-Connect = Callable[[], Desk]
+Connect = Callable[..., Desk]
 
 
 @click.group(cls=PlainGroup)
 def configuration() -> None:
-    """A whole desk as code: plan, apply, export, drift.
+    """A whole desk as code: plan, apply, export, drift, and the schema of its files.
 
     \b
     The address and the key come from the environment:
@@ -42,6 +42,7 @@ def configuration() -> None:
       deskplane configuration plan -f desk            # what the files would change
       deskplane configuration apply -f desk           # change it
       deskplane configuration drift                   # what was changed by hand
+      deskplane configuration schema -o schema.json   # for editors
     """
 
 
@@ -277,3 +278,23 @@ def drift(connect: Connect, manager: str | None, as_json: bool, detailed: bool) 
 
         show_drift(console(), answer)
     _end(bool(answer.get("drifted")), detailed)
+
+
+@configuration.command()
+@click.option("-o", "--output", metavar="FILE", help="Where to write it; without it, standard output.")
+@connection
+@clean_errors
+def schema(connect: Connect, output: str | None) -> None:
+    """Write the JSON Schema of a desk's files, for editors. Needs no key.
+
+    \b
+    Examples:
+      deskplane configuration schema -o desk.schema.json
+      # and at the top of each file:
+      # yaml-language-server: $schema=../desk.schema.json
+    """
+    text = dump_json(whole_desk.schema(connect(keyless=True)))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        whole_desk.write_files({output: text})

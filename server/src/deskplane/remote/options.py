@@ -80,14 +80,16 @@ def connection(function: Function) -> Function:
         timeout: float,
         **rest: Any,
     ) -> Any:
-        def connect() -> Desk:
+        def connect(*, keyless: bool = False) -> Desk:
             key = api_key_file.read_text(encoding="utf-8").strip() if api_key_file else api_key
-            missing = [name for name, value in (("DESKPLANE_URL", url), ("DESKPLANE_API_KEY", key)) if not value]
+            needed = [("DESKPLANE_URL", url)] if keyless else [("DESKPLANE_URL", url), ("DESKPLANE_API_KEY", key)]
+            missing = [name for name, value in needed if not value]
             if missing:
-                raise Failure(f"set {' and '.join(missing)} in the environment, or give --url and --api-key-file")
+                instead = "--url" if keyless else "--url and --api-key-file"
+                raise Failure(f"set {' and '.join(missing)} in the environment, or give {instead}")
             given = {
                 "deskplane_url": url,
-                "deskplane_api_key": key,
+                "deskplane_api_key": None if keyless else key,
                 "deskplane_validate_certs": validate_certs,
                 "deskplane_ca_path": ca_path,
                 "deskplane_timeout": timeout,
