@@ -123,6 +123,33 @@ def test_a_department_that_is_the_default_stays_until_it_is_none_and_keeps_being
     assert api.call("GET", "/settings?key=department.default")["items"][0]["value"] is None
 
 
+def test_a_setting_follows_the_object_that_it_names_through_a_swap_of_names(api: Api) -> None:
+    for name in "ab":
+        api.apply("departments", name=name)
+    swap = [{"name": "a", "renamed_from": "b"}, {"name": "b", "renamed_from": "a"}]
+    for departments in (swap, swap[::-1]):
+        api.apply("settings", key="department.default", value="a")
+        api.call("POST", "/configuration/apply", {"configuration": {"departments": [{"name": "a"}, {"name": "b"}]}})
+        api.call("POST", "/configuration/apply", {"configuration": {"departments": departments}})
+        assert api.call("GET", "/settings?key=department.default")["items"][0]["value"] == "b"
+
+
+def test_a_setting_that_is_declared_together_with_a_swap_is_what_is_declared(api: Api) -> None:
+    for declared in "ab":
+        for name in "ab":
+            api.apply("departments", name=name)
+        api.apply("settings", key="department.default", value="a")
+        document = {
+            "configuration": {
+                "departments": [{"name": "a", "renamed_from": "b"}, {"name": "b", "renamed_from": "a"}],
+                "settings": [{"key": "department.default", "value": declared}],
+            }
+        }
+        api.call("POST", "/configuration/apply", document)
+        assert api.call("GET", "/settings?key=department.default")["items"][0]["value"] == declared
+        assert api.call("POST", "/configuration/apply", document)["changed"] is False
+
+
 def test_a_setting_takes_values_of_its_own_type_only(api: Api) -> None:
     before = dump(api.desk)
     for key, value, code in BAD:

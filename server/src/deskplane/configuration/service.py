@@ -197,7 +197,7 @@ class Reconciliation:
         if changed:
             self.work.change_configuration()
         gone = self._write_rows(changed)
-        self._tell(changed, gone)
+        self._tell(entries, changed, gone)
         self.claims.write()
         remember_renames(self.work, entries, whole=bool(self.declaration.kinds))
         history.record(self.work, self.declaration, changed, gone)
@@ -277,14 +277,22 @@ class Reconciliation:
                 self.work, kind, {stored.id: stored.version}, {stored.id: entry.writable}, self.names.id
             )
 
-    def _tell(self, changed: Sequence[Entry], gone: Gone) -> None:
+    def _tell(self, entries: Sequence[Entry], changed: Sequence[Entry], gone: Gone) -> None:
+        declared = frozenset((entry.kind.name, entry.document.key) for entry in entries)
         by_kind: dict[Kind, list[Written]] = defaultdict(list)
         for entry in changed:
             outcome = entry.outcome
             if outcome.action != "none":
                 by_kind[entry.kind].append(
                     Written(
-                        self.work, entry.kind, entry.id, outcome.action, outcome.before, outcome.after, outcome.warnings
+                        self.work,
+                        entry.kind,
+                        entry.id,
+                        outcome.action,
+                        outcome.before,
+                        outcome.after,
+                        outcome.warnings,
+                        declared,
                     )
                 )
         for kind, stored in gone.along:

@@ -63,20 +63,28 @@ def _messages(found: object) -> list[object]:
 
 
 def follow_names(written: Sequence[Written]) -> None:
-    """A setting that names an object goes on naming it when that is renamed."""
+    """A setting that names an object goes on naming it when that is renamed; one that is declared together with it
+    names what it declares."""
+    naming: dict[str, list[str]] | None = None
     for one in written:
         if one.before is None or one.after is None:
             continue
         old, new = (state[one.kind.key[0]] for state in (one.before, one.after))
         if old != new:
-            for key in _naming(one.work, one.kind.name, old):
-                _set(one.work, key, new)
-                one.warnings.append(f"the setting {key} names it, and follows")
+            naming = _naming(one.work, one.kind.name) if naming is None else naming
+            for key in naming.get(old, ()):
+                if ("setting", (key,)) not in one.declared:
+                    _set(one.work, key, new)
+                    one.warnings.append(f"the setting {key} names it, and follows")
 
 
-def _naming(work: Work, kind: str, name: str) -> list[str]:
-    """Keys of the settings that name an object."""
-    return [key for key, target in NAMING.items() if target == kind and setting(work, key) == name]
+def _naming(work: Work, kind: str) -> dict[str, list[str]]:
+    """By the names of objects, the keys of the settings that name them."""
+    found: dict[str, list[str]] = {}
+    for key, target in NAMING.items():
+        if target == kind:
+            found.setdefault(setting(work, key), []).append(key)
+    return found
 
 
 def _set(work: Work, key: str, value: object) -> None:
@@ -89,9 +97,9 @@ def _set(work: Work, key: str, value: object) -> None:
 
 def _named(work: Work, kind: str, ids: Sequence[str]) -> dict[str, list[str]]:
     """By the ids of objects, the keys of the settings that name them."""
-    target = work.registry[kind]
+    target, naming = work.registry[kind], _naming(work, kind)
     rows = work.session.execute(select(target.model.id, target.key_column).where(target.model.id.in_(ids)))
-    return {object_id: keys for object_id, name in rows if (keys := _naming(work, kind, name))}
+    return {object_id: naming[name] for object_id, name in rows if name in naming}
 
 
 def register(registry: Registry) -> None:

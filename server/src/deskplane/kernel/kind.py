@@ -109,7 +109,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Written:
-    """What was (or, in a dry run, would be) done with one object."""
+    """What was (or, in a dry run, would be) done with one object. `declared` is kind and key of everything that was
+    declared together with it."""
 
     work: Work
     kind: Kind
@@ -118,6 +119,7 @@ class Written:
     before: State | None
     after: State | None
     warnings: list[str]
+    declared: frozenset[tuple[str, tuple[Any, ...]]] = frozenset()
 
 
 @dataclass(frozen=True)
