@@ -26,7 +26,10 @@ class Configuration(Declaration):
         )
 
     def gathered(self, given, files=None):
-        """The task's options with what it declares read; and the secrets that stand there."""
+        """The task's options with what it declares read; and the secrets that stand there.
+
+        What cannot be read takes the declaration's place, because the desk may find more mistakes in the rest.
+        """
         sources, overlays = _list(given.pop("src", None)), _list(given.pop("overlays", None)) or []
         locate, read_text = (files.find, files.read_text) if files else (None, None)
         try:
@@ -38,7 +41,8 @@ class Configuration(Declaration):
                 layers = [sources] + [_list(overlay) for overlay in overlays]
                 declared = desk_files.declared_in(layers, locate, read_text)
         except desk_files.BadFiles as error:
-            raise whole_desk.Refused(desk_files.found_mistakes(error)) from error
+            given["configuration"] = error
+            return given, desk_files.plain_secrets(error.readable.configuration)
         except RuntimeError as error:
             raise BadArguments(str(error)) from error
         given["configuration"] = declared
@@ -53,6 +57,8 @@ class Configuration(Declaration):
         wrong = sorted(name for name, value in secrets.items() if not isinstance(value, str))
         if wrong:
             raise BadArguments("secrets: %s must be text; put it in quotes" % ", ".join(wrong))
+        if isinstance(declared, desk_files.BadFiles):
+            raise whole_desk.refused_files(desk, declared, wanted, secrets) from declared
         if check_mode:
             answer = whole_desk.plan(desk, declared, wanted, secrets, allow_unresolved=True)
             if digest and digest != answer.get("digest"):
@@ -76,6 +82,8 @@ class Configuration(Declaration):
             return given, None
         given, _secrets = self.gathered(dict(given), files)
         declared = given["configuration"]
+        if isinstance(declared, desk_files.BadFiles):
+            raise whole_desk.Refused(desk_files.found_mistakes(declared)) from declared
         return dict(given, configuration=declared.configuration), declared
 
     def placed(self, result, gathered):

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.problems import field_name
+
 try:
     import yaml
 
@@ -39,7 +41,7 @@ _ODD_NUMBER = re.compile(
     re.VERBOSE,
 )
 # What stands at such a name may be a secret, which no error repeats.
-_SECRET_NAME = re.compile(r"pass(?!ive)|secret|token|key|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"pass(?!ive)|secret|token|key|credential|authori", re.IGNORECASE)
 _ONE_LETTER = re.compile(r"[yYnN=]\Z|<<\Z")
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)")
 # Line breaks of YAML 1.1, of which a reader of another version may make something else.
@@ -49,26 +51,36 @@ _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?\Z")
 
 
 class Place:
-    """Where a value stands: its file, its line (from 1), and the places of what is in it."""
+    """Where a value stands: its file, its line (from 1), and the places of what is in it.
 
-    __slots__ = ("file", "inner", "line")
+    ``wrong`` says that a finding is about it, so that what the desk makes of it is no news.
+    """
 
-    def __init__(self, file: str, line: int, inner: Any = None) -> None:
+    __slots__ = ("file", "inner", "line", "wrong")
+
+    def __init__(self, file: str, line: int, inner: Any = None, wrong: bool = False) -> None:
         self.file = file
         self.line = line
         self.inner = inner
+        self.wrong = wrong
 
     def __str__(self) -> str:
         return "%s:%d" % (self.file, self.line)
 
 
 class Finding:
-    """A mistake in a file, in words; ``line`` is 0 where it is about the whole file."""
+    """A mistake in a file, in words; ``line`` is 0 where it is about the whole file.
 
-    def __init__(self, file: str, line: int, text: str) -> None:
+    ``field`` is the object's field that it is about, where it is about one. ``loses`` says that because of it objects
+    may be missing from what was read.
+    """
+
+    def __init__(self, file: str, line: int, text: str, loses: bool = True, field: str | None = None) -> None:
         self.file = file
         self.line = line
         self.text = text
+        self.loses = loses
+        self.field = field
 
     def __str__(self) -> str:
         return "%s:%d: %s" % (self.file, self.line, self.text) if self.line else "%s: %s" % (self.file, self.text)
@@ -77,7 +89,7 @@ class Finding:
 def read(text: str, file: str, findings: list[Finding], quiet: bool = False) -> list[tuple[Any, Place]]:
     """Each document of a file, as plain values and their places; mistakes are added to ``findings``.
 
-    With ``quiet``, they repeat no value of the file.
+    A `Wrong` stands for a value that is a mistake itself. With ``quiet``, they repeat no value of the file.
     """
     return _Reader(file, findings, quiet).documents(text)
 
@@ -89,6 +101,7 @@ class _Reader:
         self.quiet = quiet
         self.is_json = file.endswith(".json")
         self.nodes = 0
+        self.path: list[str | int] = []
         self.open: set[int] = set()
 
     def documents(self, text: str) -> list[tuple[Any, Place]]:
@@ -164,6 +177,11 @@ class _Reader:
     def find(self, line: int, text: str) -> None:
         self.findings.append(Finding(self.file, line, text))
 
+    def find_in_value(self, line: int, text: str) -> None:
+        """A mistake by which one value is lost. Above it in the path are the kind and the object's number."""
+        field = field_name(self.path[2:])
+        self.findings.append(Finding(self.file, line, "%s: %s" % (field, text) if field else text, loses=False, field=field))
+
     def value(self, node: Any, depth: int, quiet: bool = False) -> tuple[Any, Place]:
         line = node.start_mark.line + 1
         self.nodes += 1
@@ -179,30 +197,41 @@ class _Reader:
         try:
             if isinstance(node, yaml.SequenceNode):
                 self.require_plain_tag(node, line, "seq")
-                pairs = [self.value(item, depth + 1) for item in node.value]
+                pairs = [self.inner(number, item, depth, quiet) for number, item in enumerate(node.value)]
                 return [value for value, _place in pairs], Place(self.file, line, [place for _value, place in pairs])
             self.require_plain_tag(node, line, "map")
-            return self.mapping(node, line, depth)
+            return self.mapping(node, line, depth, quiet)
         finally:
             self.open.discard(id(node))
+
+    def inner(self, step: str | int, node: Any, depth: int, quiet: bool) -> tuple[Any, Place]:
+        """The value at this step below the one that is being read."""
+        self.path.append(step)
+        try:
+            return self.value(node, depth + 1, quiet)
+        finally:
+            self.path.pop()
 
     def require_plain_tag(self, node: Any, line: int, usual: str) -> None:
         if node.tag not in ("", "!", _TAG + usual):
             tag = node.tag.replace(_TAG, "!!")
             hint = "secrets are given by {$secret: …}" if "vault" in tag else "write the value itself, in quotes if it is text"
-            self.find(line, "the tag %s means nothing here: %s" % (tag, hint))
+            self.find_in_value(line, "the tag %s means nothing here: %s" % (tag, hint))
 
-    def mapping(self, node: Any, line: int, depth: int) -> tuple[Any, Place]:
+    def mapping(self, node: Any, line: int, depth: int, quiet: bool) -> tuple[Any, Place]:
         values: dict[str, Any] = {}
         places: dict[str, Place] = {}
         for key, inner in self.pairs(node, depth):
             at = key.start_mark.line + 1
             name = self.key(key, at)
-            value, place = self.value(inner, depth + 1, bool(_SECRET_NAME.search(key.value)) if name is not None else True)
+            is_secret = quiet or name is None or bool(_SECRET_NAME.search(name))
+            value, place = self.inner(name or "", inner, depth, is_secret)
             if name is None:
                 continue
             if name in values:
-                self.find(at, "%s is given a second time; first in line %d" % (name, places[name].line))
+                # At the top, what stands below it is lost.
+                text = "%s is given a second time; first in line %d" % (name, places[name].line)
+                self.findings.append(Finding(self.file, at, text, depth == 0, field_name([*self.path, name][2:])))
                 continue
             values[name] = value
             # A wrong value is looked for at its key, wherever a long list or text below it begins.
@@ -233,7 +262,7 @@ class _Reader:
             self.find(line, "a name must be text, not a list or an object")
             return None
         value = self.scalar(node, line)
-        return None if value is _Wrong else str(node.value)
+        return None if isinstance(value, Wrong) else str(node.value)
 
     def scalar(self, node: Any, line: int, quiet: bool = False) -> Any:
         text: str = node.value
@@ -253,8 +282,9 @@ class _Reader:
             return float(text)
         wrong = _misread(text)
         if wrong:
-            self.find(line, wrong if not (quiet or self.quiet) else "what stands here without quotes is no text to many readers of YAML: write it in quotes")
-            return _Wrong
+            hidden = "what stands here without quotes is no text to many readers of YAML: write it in quotes"
+            self.find_in_value(line, hidden if quiet or self.quiet else wrong)
+            return Wrong(text)
         return text
 
 
@@ -262,11 +292,11 @@ class _GivenUp(Exception):
     pass
 
 
-class _WrongType:
-    """Stands for a value that was found wrong, so that reading goes on and finds the others."""
+class Wrong:
+    """Stands for a value that was found wrong, so that reading goes on and finds the others; ``text`` is what it may mean."""
 
-
-_Wrong = _WrongType()
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 def _is_merge(key: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 MOST_LISTED = 12
@@ -52,7 +53,7 @@ def _hint(status: int, answer: Any, problem: dict[str, Any]) -> str | None:
 def field_text(error: dict[str, Any], sent: Any, name: str | None = None) -> str:
     """One bad field of a problem document in words; ``name`` in place of the field's own."""
     pointer = str(error.get("pointer") or "")
-    name = _option_name(pointer) if name is None else name
+    name = field_name(steps(pointer)) if name is None else name
     detail = _line(error.get("detail") or error.get("code") or "is not valid")
     text = detail if not name or detail.startswith(name) else "%s: %s" % (name, detail)
     allowed = error.get("allowed")
@@ -61,7 +62,7 @@ def field_text(error: dict[str, Any], sent: Any, name: str | None = None) -> str
         if not all(word in detail for word in words):
             more = len(words) - MOST_LISTED
             text += " (allowed: %s%s)" % (", ".join(words[:MOST_LISTED]), ", and %d more" % more if more > 0 else "")
-        given = _value_at(sent, pointer)
+        given = value_at(sent, pointer)
         close = difflib.get_close_matches(given, words, 1) if isinstance(given, str) else None
         if close and "did you mean" not in detail:
             text += ", did you mean %s?" % close[0]
@@ -79,14 +80,16 @@ def steps(pointer: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.lstrip("#").split("/") if step]
 
 
-def _option_name(pointer: str) -> str:
+def field_name(path: Sequence[str | int]) -> str:
+    """A field's name by the steps that lead to it from its object: ``hours.monday[0].from``."""
     name = ""
-    for step in steps(pointer):
-        name += "[%s]" % step if step.isdigit() else ("." if name else "") + step
+    for step in path:
+        name += "[%s]" % step if isinstance(step, int) or step.isdigit() else ("." if name else "") + step
     return name
 
 
-def _value_at(sent: Any, pointer: str) -> Any:
+def value_at(sent: Any, pointer: str) -> Any:
+    """What a JSON pointer names; None where there is nothing."""
     for step in steps(pointer):
         if isinstance(sent, list) and step.isdigit() and int(step) < len(sent):
             sent = sent[int(step)]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import Desk, DeskFailure
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk_files import SUFFIXES, Declared, located, with_secrets
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk_files import SUFFIXES, BadFiles, Declared, found_mistakes, in_order, located, with_secrets
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk_kinds import KINDS
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk_yaml import dump, dump_json
 
@@ -83,6 +83,24 @@ def refused(failure: DeskFailure, declared: Declared) -> DeskFailure:
     if not mistakes:
         return failure
     return Refused(mistakes, failure.problem)
+
+
+def refused_files(desk: Desk, error: BadFiles, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Refused:
+    """What is wrong in files, with what the desk finds wrong in the rest of them: one look at all mistakes.
+
+    The desk plans, so nothing changes. What may only follow from a mistake that is told already is left out.
+    """
+    mistakes = found_mistakes(error)
+    # Pruning goes by what is not there, which may just not be readable.
+    asked = {name: options.get(name) for name in ("manager", "revision", "adopt", "force")}
+    try:
+        if error.readable.configuration:
+            plan(desk, error.readable, asked, secrets)
+    except Refused as more:
+        mistakes += [one for one in more.mistakes if not error.explains(one)]
+    except DeskFailure:
+        pass
+    return Refused(in_order(mistakes))
 
 
 def _ask(desk: Desk, verb: str, declared: Declared, options: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:

@@ -210,7 +210,10 @@ changes:
       description: Whether it was switched off because it could not be deleted.
       type: bool
     pointer:
-      description: Where in the whole declaration it stands, as a JSON pointer.
+      description: Where in the whole declaration it stands, as a JSON pointer; none for what could not be read.
+      type: str
+    field:
+      description: The object's field that is wrong, if it is one.
       type: str
     warnings:
       description: What ought to be looked at.
@@ -286,7 +289,10 @@ errors:
       description: The line in it.
       type: int
     pointer:
-      description: Where in the whole declaration it stands, as a JSON pointer.
+      description: Where in the whole declaration it stands, as a JSON pointer; none for what could not be read.
+      type: str
+    field:
+      description: The object's field that is wrong, if it is one.
       type: str
     code:
       description: What is wrong, for programs.
@@ -298,6 +304,7 @@ errors:
     - file: desk/departments.yml
       line: 12
       pointer: "#/departments/2/imap/port"
+      field: imap.port
       code: out_of_range
       text: "departments/2 (support): imap.port: must be between 1 and 65535, got 70000"
 problem:

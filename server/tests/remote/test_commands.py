@@ -150,13 +150,20 @@ def test_json_is_the_desks_answer_with_places(run: Run, desk: ScriptedDesk) -> N
 
 def test_all_mistakes_of_all_files_are_lines_of_their_own(run: Run, desk: ScriptedDesk) -> None:
     Path("more.yml").write_text("labels:\n  - name: NO\nlabel: []\n")
-    done = run("plan", "-f", "desk.yml", "-f", "more.yml", "-f", "gone.yml")
-    assert (done.exit_code, desk.requests) == (1, [])
+    desk.script = [problem(422, "invalid", "no", {"pointer": "#/labels/0/color", "code": "x", "detail": "is wrong"})]
+    given = ("-f", "desk.yml", "-f", "more.yml", "-f", "gone.yml")
+    done = run("apply", *given, "--yes")
+    assert (done.exit_code, [path for _, path, _ in desk.requests]) == (1, ["/api/v1/configuration/plan"])
     lines = done.stderr.splitlines()
-    assert lines[0] == "gone.yml: there is no such file or directory"
-    assert lines[1].startswith("more.yml:2: NO without quotes is false")
-    assert lines[2] == "more.yml:3: unknown kind label (did you mean labels?)"
-    assert lines[3:] == ["deskplane: 3 mistakes, and nothing was changed"]
+    assert lines[:2] == [
+        "desk.yml:4: labels/0 (printer): color: is wrong",
+        "gone.yml: there is no such file or directory",
+    ]
+    assert lines[2].startswith("more.yml:2: name: NO without quotes is false")
+    assert lines[3] == "more.yml:3: unknown kind label (did you mean labels?)"
+    assert lines[4:] == ["deskplane: 4 mistakes, and nothing was changed"]
+    # Without a desk to ask, what is in the files is told all the same.
+    assert len(run("plan", *given, DESKPLANE_URL="").stderr.splitlines()) == 4
     errors = [{"pointer": f"#/labels/0/{name}", "code": "x", "detail": "is wrong"} for name in ("color", "name")]
     desk.script = [problem(409, "owned_by_another", "git:first owns it", *errors)]
     done = run("plan", "-f", "desk.yml")

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 from deskplane.client.desk_kinds import KINDS
-from deskplane.client.desk_yaml import Finding, Place, read, require_yaml
-from deskplane.client.problems import field_text, steps
+from deskplane.client.desk_yaml import Finding, Place, Wrong, read, require_yaml
+from deskplane.client.problems import field_name, field_text, steps, value_at
 
 SUFFIXES = (".yml", ".yaml", ".json")
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -22,11 +22,24 @@ INLINE = "configuration"
 
 
 class BadFiles(ValueError):
-    """Files of a desk hold mistakes: ``findings`` has them all, the text one a line."""
+    """Files of a desk hold mistakes: ``findings`` has them all, the text one a line.
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = list(findings)
+    ``readable`` is what they declare besides.
+    """
+
+    def __init__(self, findings: Sequence[Finding], readable: Declared | None = None) -> None:
+        self.findings = sorted(findings, key=lambda finding: (finding.file, finding.line))
+        self.readable = readable or Declared({}, {})
         super().__init__("\n".join(str(finding) for finding in self.findings))
+
+    def explains(self, mistake: Mapping[str, Any]) -> bool:
+        """Whether one of `Declared.mistakes`, of ``readable``, may only follow from what could not be read."""
+        pointer = mistake["pointer"]
+        if self.readable.is_known_wrong(pointer):
+            return True
+        if mistake["code"] != "unknown_reference":
+            return False
+        return any(finding.loses for finding in self.findings) or value_at(self.readable.configuration, pointer) in self.readable.lost
 
 
 class Declared:
@@ -36,6 +49,8 @@ class Declared:
         self.configuration = configuration
         self.places = places
         self.files = list(files)
+        self.lost: set[str] = set()
+        """Names of objects that could not be read."""
 
     @property
     def count(self) -> int:
@@ -43,12 +58,21 @@ class Declared:
 
     def place(self, pointer: str) -> Place | None:
         """The place of what a JSON pointer names, or of what is nearest to it; None for a document without places."""
+        return self._place(pointer)[0]
+
+    def is_known_wrong(self, pointer: str) -> bool:
+        """Whether what a JSON pointer names, or something in it, is what a finding was about."""
+        place, is_exact = self._place(pointer)
+        return place is not None and is_exact and _has_wrong(place)
+
+    def _place(self, pointer: str) -> tuple[Place | None, bool]:
+        """The nearest place, and whether it is that of what the pointer names itself."""
         names = steps(pointer)
         if len(names) < 2 or not names[1].isdigit():
-            return None
+            return None, False
         places = self.places.get(names[0]) or []
         if int(names[1]) >= len(places):
-            return None
+            return None, False
         found: Place = places[int(names[1])]
         for name in names[2:]:
             inner = found.inner
@@ -57,8 +81,8 @@ class Declared:
             elif isinstance(inner, list) and name.isdigit() and int(name) < len(inner):
                 found = inner[int(name)]
             else:
-                break
-        return found
+                return found, False
+        return found, True
 
     def name(self, pointer: str) -> str:
         """What a JSON pointer names, in words: ``departments/2 (support): imap.port``."""
@@ -71,9 +95,7 @@ class Declared:
         item = objects[int(names[1])] if int(names[1]) < len(objects) else None
         called = object_name(names[0], item)
         text = "%s/%s" % (names[0], names[1]) + (" (%s)" % called if called else "")
-        field = ""
-        for name in names[2:]:
-            field += "[%s]" % name if name.isdigit() else ("." if field else "") + name
+        field = field_name(names[2:])
         return text + (": " + field if field else "")
 
     def reference(self, need: Mapping[str, Any]) -> str:
@@ -89,7 +111,7 @@ class Declared:
         return str(need.get("secret"))
 
     def mistakes(self, problem: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Each bad field that a problem document names: ``file``, ``line`` (both None without files), ``pointer``, ``text``."""
+        """Each bad field that a problem document names: ``file``, ``line`` (both None without files), ``pointer``, ``field``, ``code``, ``text``."""
         found = []
         for error in problem.get("errors") or ():
             if not isinstance(error, dict):
@@ -102,11 +124,17 @@ class Declared:
                     "file": place.file if place and place.line else None,
                     "line": place.line if place and place.line else None,
                     "pointer": pointer,
+                    "field": field_name(steps(pointer)[2:]) or None,
                     "code": error.get("code"),
                     "text": text,
                 }
             )
-        return sorted(found, key=lambda mistake: (mistake["file"] is None, mistake["file"] or "", mistake["line"] or 0))
+        return in_order(found)
+
+
+def in_order(mistakes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mistakes as they stand in the files; those without a place come last."""
+    return sorted(mistakes, key=lambda mistake: (mistake["file"] is None, mistake["file"] or "", mistake["line"] or 0))
 
 
 def located(mistake: Mapping[str, Any]) -> str:
@@ -137,7 +165,7 @@ def declared_in(
         _refuse_twice(one, findings)
         result = one if number == 0 else _laid_over(result, one)
     if findings:
-        raise BadFiles(sorted(findings, key=lambda finding: (finding.file, finding.line)))
+        raise BadFiles(findings, result)
     return result
 
 
@@ -148,6 +176,7 @@ def found_mistakes(error: BadFiles) -> list[dict[str, Any]]:
             "file": one.file if one.file != INLINE else None,
             "line": one.line or None,
             "pointer": None,
+            "field": one.field or None,
             "code": "unreadable",
             "text": one.text,
         }
@@ -162,10 +191,11 @@ def declared_inline(configuration: Any) -> Declared:
     _take(result, configuration, _placeless(configuration), findings)
     for plural, objects in result.configuration.items():
         for number, item in enumerate(objects):
-            _find_misread("%s/%d" % (plural, number), KINDS[plural]["fields"], item, findings)
+            place = result.places[plural][number]
+            _find_misread("%s/%d" % (plural, number), KINDS[plural]["fields"], item, place, findings)
     _refuse_twice(result, findings)
     if findings:
-        raise BadFiles(findings)
+        raise BadFiles(findings, result)
     return result
 
 
@@ -282,28 +312,66 @@ def _take(result: Declared, value: Any, place: Place, findings: list[Finding]) -
     for plural, objects in value.items():
         here = place.inner[plural]
         if plural not in KINDS:
-            findings.append(Finding(here.file, here.line, _unknown_kind(str(plural))))
+            findings.append(Finding(here.file, here.line, _unknown_kind(str(plural)), loses=False))
+            result.lost.update(_names(objects))
             continue
         if objects is None:
-            findings.append(Finding(here.file, here.line, "%s is empty: write %s: [] if there are to be none" % (plural, plural)))
+            text = "%s is empty: write %s: [] if there are to be none" % (plural, plural)
+            findings.append(Finding(here.file, here.line, text, loses=False))
             continue
         if not isinstance(objects, list):
-            findings.append(Finding(here.file, here.line, "%s must be a list, each object beginning with -, got %s" % (plural, _type(objects))))
+            text = "%s must be a list, each object beginning with -, got %s" % (plural, _type(objects))
+            findings.append(Finding(here.file, here.line, text, loses=False))
+            result.lost.update(_names(objects))
             continue
         items, places = result.configuration.setdefault(plural, []), result.places.setdefault(plural, [])
         for item, inner in zip(objects, here.inner):
             if isinstance(item, dict):
+                result.lost.update(named.text for named in item.values() if isinstance(named, Wrong))
+                _take_out_wrong(item, inner)
                 items.append(item)
                 places.append(inner)
-            else:
-                findings.append(Finding(inner.file, inner.line, "%s/%d must be an object, got %s" % (plural, len(items), _type(item))))
+                continue
+            result.lost.update(_names([item]))
+            if not isinstance(item, Wrong):
+                text = "%s/%d must be an object, got %s" % (plural, len(items), _type(item))
+                findings.append(Finding(inner.file, inner.line, text, loses=False))
+
+
+def _names(objects: Any) -> Iterator[str]:
+    """What may be names in something that is no list of objects."""
+    for item in objects if isinstance(objects, list) else [objects]:
+        for value in [*item, *item.values()] if isinstance(item, dict) else [item]:
+            if isinstance(value, (str, Wrong)):
+                yield value.text if isinstance(value, Wrong) else value
+
+
+def _take_out_wrong(value: Any, place: Place) -> None:
+    """Leave what could be read, and mark where something else stood."""
+    if isinstance(value, dict):
+        for name in [name for name in value if isinstance(value[name], Wrong)]:
+            del value[name]
+            place.inner[name].wrong = True
+        for name, inner in value.items():
+            _take_out_wrong(inner, place.inner[name])
+    elif isinstance(value, list):
+        good = [(item, inner) for item, inner in zip(value, place.inner) if not isinstance(item, Wrong)]
+        place.wrong = len(good) < len(value)
+        value[:], place.inner[:] = [item for item, _inner in good], [inner for _item, inner in good]
+        for item, inner in good:
+            _take_out_wrong(item, inner)
+
+
+def _has_wrong(place: Place) -> bool:
+    inner = place.inner.values() if isinstance(place.inner, dict) else place.inner or ()
+    return place.wrong or any(_has_wrong(one) for one in inner)
 
 
 def _type(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     words = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number", type(None): "nothing"}
-    return words.get(type(value), "a value that is wrong itself")
+    return words.get(type(value), "what is wrong itself")
 
 
 def _unknown_kind(plural: str) -> str:
@@ -327,15 +395,18 @@ def _refuse_twice(one: Declared, findings: list[Finding]) -> None:
             if key is None:
                 continue
             if key in seen:
-                first = " at %s" % seen[key] if place.line else ""
-                text = "%s '%s' is declared a second time; first%s" % (KINDS[plural]["kind"], object_name(plural, item), first)
-                findings.append(Finding(place.file, place.line, text if first else text.replace("; first", "")))
+                first = "; first at %s" % seen[key] if place.line else ""
+                text = "%s '%s' is declared a second time%s" % (KINDS[plural]["kind"], object_name(plural, item), first)
+                name = KINDS[plural]["key"][-1]
+                findings.append(Finding(place.file, place.line, text, loses=False, field=name))
+                place.inner[name].wrong = True
             else:
                 seen[key] = place
 
 
 def _laid_over(below: Declared, above: Declared) -> Declared:
     result = Declared(dict(below.configuration), dict(below.places), below.files + above.files)
+    result.lost = below.lost | above.lost
     for plural, objects in above.configuration.items():
         items, places = list(result.configuration.get(plural, ())), list(result.places.get(plural, ()))
         known = {_key(plural, item): index for index, item in enumerate(items)}
@@ -369,18 +440,20 @@ def _placeless(value: Any) -> Place:
     return Place(INLINE, 0, [_placeless(inner) for inner in value] if isinstance(value, list) else None)
 
 
-def _find_misread(where: str, fields: Mapping[str, Any], item: Any, findings: list[Finding]) -> None:
+def _find_misread(where: str, fields: Mapping[str, Any], item: Any, place: Place, findings: list[Finding]) -> None:
     """A value that was YAML once: what it was read as shows only where the field wants something else."""
     for name, value in item.items() if isinstance(item, dict) else ():
-        expected, here = fields.get(name), "%s.%s" % (where, name)
-        for inner in value if isinstance(value, list) else [value]:
+        expected, here, at = fields.get(name), "%s.%s" % (where, name), place.inner[name]
+        for inner, inner_at in zip(value, at.inner) if isinstance(value, list) else [(value, at)]:
             if isinstance(expected, dict):
-                _find_misread(here, expected, inner, findings)
+                _find_misread(here, expected, inner, inner_at, findings)
             elif expected == "time" and isinstance(inner, (int, float)) and not isinstance(inner, bool):
                 meant = "%d:%02d" % divmod(int(inner), 60)
                 text = "%s: YAML read a time without quotes as the number %s; write it in quotes: '%s'" % (here, inner, meant)
-                findings.append(Finding(INLINE, 0, text))
+                findings.append(Finding(INLINE, 0, text, loses=False, field=here.split(".", 1)[1]))
+                inner_at.wrong = True
             elif expected in ("text", "secret", "time") and isinstance(inner, bool):
                 word = str(inner).lower()
                 text = "%s: YAML read a word like yes, no, on or off as %s; write it in quotes" % (here, word)
-                findings.append(Finding(INLINE, 0, text))
+                findings.append(Finding(INLINE, 0, text, loses=False, field=here.split(".", 1)[1]))
+                inner_at.wrong = True

@@ -12,7 +12,7 @@ import click
 
 from deskplane.client import whole_desk
 from deskplane.client.desk import Desk, DeskFailure
-from deskplane.client.desk_files import Declared, references_in
+from deskplane.client.desk_files import BadFiles, Declared, references_in
 from deskplane.client.desk_yaml import dump, dump_json
 from deskplane.remote import plan_file
 from deskplane.remote.options import (
@@ -77,6 +77,24 @@ def _end(changed: bool, detailed: bool) -> None:
         sys.exit(2)
 
 
+def _declared(
+    connect: Connect,
+    files: tuple[str, ...],
+    overlays: tuple[str, ...],
+    options: dict[str, Any],
+    given: dict[str, str],
+) -> tuple[Declared, Desk]:
+    """What the files declare, and the desk. Raises Refused with all mistakes, those that only the desk finds too."""
+    try:
+        return read_declared(files, overlays), connect()
+    except BadFiles as error:
+        try:
+            desk = connect()
+        except Failure:
+            raise error from None
+        raise whole_desk.refused_files(desk, error, options, given) from error
+
+
 def _what(declared: Declared, connected: Desk) -> str:
     return f"{declared.count} objects on {connected.url} …"
 
@@ -108,8 +126,8 @@ def plan(
       deskplane configuration plan -f desk --overlay environments/production
       deskplane configuration plan -f desk --manager git:helpdesk --prune --out plan.json --detailed-exitcode
     """
-    declared, given = read_declared(files, overlays), read_secrets(secrets_file)
-    desk = connect()
+    given = read_secrets(secrets_file)
+    declared, desk = _declared(connect, files, overlays, options, given)
     with _busy(f"Planning {_what(declared, desk)}"):
         answer = whole_desk.plan(desk, declared, options, given, allow_unresolved)
     if out:
@@ -169,8 +187,7 @@ def apply(
         given = {name: value for name, value in given.items() if name in made.secrets}
         desk = connect()
     else:
-        declared = read_declared(files, overlays)
-        desk = connect()
+        declared, desk = _declared(connect, files, overlays, options, given)
         if not yes:
             digest = _agreed(desk, declared, options, given, digest, as_json=as_json)
     try:

@@ -112,7 +112,7 @@ def test_twenty_mistakes_in_five_files_are_told_at_once_each_with_its_place(desk
     for name, text in TWENTY.items():
         desk(text, name)
     result = task(DECLARATION, src=sorted(TWENTY))
-    assert not server.requests
+    assert [request.target for request in server.requests] == ["/api/v1/configuration/plan"]
     places = [(error["file"], error["line"]) for error in result["errors"]]
     assert places == [
         *[("1.yml", line) for line in (2, 3, 4, 5)],
@@ -122,6 +122,9 @@ def test_twenty_mistakes_in_five_files_are_told_at_once_each_with_its_place(desk
         *[("5.yml", line) for line in (2, 4, 5, 6)],
     ]
     assert len(places) == 20
+    fields = [error["field"] for error in result["errors"]]
+    assert fields[:4] == ["name", "response_minutes", "resolution_minutes", "x"]
+    assert fields[8:12] == ["name", None, "name", "color"]
     for error in result["errors"]:
         assert "%s:%d: %s" % (error["file"], error["line"], error["text"]) in result["msg"].splitlines()
 
@@ -139,6 +142,63 @@ def test_twenty_mistakes_that_the_desk_finds_have_their_places_too(desk, server,
     assert lines[20] == "4.yml:9: labels/19 (4.yml-3): color: must be a colour like #1f6feb"
     assert [(e["file"], e["line"]) for e in result["errors"]] == [(name, 3 + 2 * n) for name in names for n in range(4)]
     assert len(result["problem"]["errors"]) == 20
+
+
+BAD = """\
+label: [{name: printer}]
+labels:
+  - name: NO
+  - name: one
+    color: 010
+    description: [yes]
+departments:
+  - name: d
+    customer: printer
+    workflow: itli
+"""
+
+
+def wrong(pointer, code="bad_format"):
+    return {"pointer": "#/" + pointer, "code": code, "detail": "is wrong"}
+
+
+def test_what_the_desk_finds_stands_among_what_cannot_be_read_without_what_only_follows_from_it(desk, server, task):
+    news = [wrong("labels/1/colour"), wrong("departments/0/workflow", "unknown_reference")]
+    follows = [wrong("labels/0/name", "required"), wrong("labels/1/color"), wrong("labels/1/description")]
+    follows.append(wrong("departments/0/customer", "unknown_reference"))
+    server.script = [problem(422, "no", follows + news)]
+    result = task(DECLARATION, src=desk(BAD), manager="git:desk", prune=True, adopt=True, plan_digest="sha256:1")
+    (request,) = server.requests
+    assert request.target == "/api/v1/configuration/plan"
+    # What is to be pruned goes by what is not there.
+    assert (request.body["adopt"], "prune" in request.body) == (True, False)
+    assert request.body["configuration"]["labels"] == [{}, {"name": "one", "description": []}]
+    lines = [(error["line"], error["field"]) for error in result["errors"]]
+    assert lines == [(1, None), (3, "name"), (4, "colour"), (5, "color"), (6, "description[0]"), (10, "workflow")]
+    assert "problem" not in result
+
+
+def test_references_are_left_out_where_a_file_is_missing(desk, server, task):
+    server.script = [problem(422, "no", [wrong("departments/0/customer", "unknown_reference"), wrong("departments/0/workflow")])]
+    text = task(DECLARATION, src=[desk(BAD.replace("NO", "n")), "gone.yml"])["msg"]
+    assert "desk.yml:9" not in text and "desk.yml:10: departments/0 (d): workflow: is wrong" in text
+
+
+@pytest.mark.parametrize("script", [[problem(403, "no")], [problem(500, "no")], [answer(200, "<html>")]])
+def test_mistakes_in_files_are_told_without_a_desk_that_helps(desk, server, task, script):
+    server.script = script
+    result = task(DECLARATION, src=desk("label: []\nlabels: []\n"))
+    assert result["msg"].startswith("configuration: desk.yml:1: unknown kind label")
+    assert len(result["errors"]) == 1
+    result = task(DECLARATION, src="desk.yml", deskplane_url="http://127.0.0.1:1")
+    assert len(result["errors"]) == 1
+
+
+def test_what_was_misread_before_it_came_here_is_told_once(desk, server, task):
+    server.script = [problem(422, "no", [wrong("labels/0/name"), wrong("labels/0/color")])]
+    result = task(DECLARATION, configuration={"labels": [{"name": False, "color": "red"}]})
+    assert [error["field"] for error in result["errors"]] == ["name", "color"]
+    assert "YAML read a word like yes, no" in result["errors"][0]["text"]
 
 
 def test_a_conflict_says_where_whose_and_what_to_do(desk, server, task):

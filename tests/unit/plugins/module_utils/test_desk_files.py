@@ -106,7 +106,18 @@ def test_a_tab_is_called_one(desk):
 def test_a_value_that_may_be_a_secret_is_not_repeated(desk):
     desk(d="departments:\n  - name: x\n    imap: {password: 0123456}\n")
     (found,) = findings("d.yml")
-    assert found.startswith("d.yml:3: what stands here") and "0123456" not in found
+    assert found.startswith("d.yml:3: imap.password: what stands here") and "0123456" not in found
+
+
+def test_nor_is_one_in_a_list_of_secrets(desk):
+    desk(d="departments:\n  - name: x\n    tokens: [0123456, {a: 0123456}]\n")
+    for found in findings("d.yml"):
+        assert "what stands here" in found and "0123456" not in found
+
+
+def test_two_objects_whose_names_are_misread_are_not_called_the_same(desk):
+    desk(d="labels:\n  - name: NO\n  - name: off\n")
+    assert [line.split(" ")[:2] for line in findings("d.yml")] == [["d.yml:2:", "name:"], ["d.yml:3:", "name:"]]
 
 
 def test_an_alias_repeats_and_a_merge_gives_what_is_not_there(desk):
