@@ -50,7 +50,9 @@ def merged(
             if name in prepared:
                 after[name] = prepared[name]
         else:
-            after[name] = _value(part, current, value, vault, (name,), errors)
+            new = _value(part, current, value, vault, (name,), errors)
+            # the very same value stays in place, so that nobody has to compare it again
+            after[name] = new if differs(current, new) else current
     return after
 
 
@@ -130,11 +132,12 @@ def _change(name: str, part: Described, old: Any, new: Any) -> Change:
 
 def fields_changed(before: State, after: State) -> State:
     """The fields that differ, with their new values."""
-    return {
-        name: value
-        for name, value in after.items()
-        if before.get(name) is not value and differs(before.get(name), value)
-    }
+    found: State = {}
+    for name, value in after.items():
+        old = before.get(name)
+        if old is not value and differs(old, value):
+            found[name] = value
+    return found
 
 
 def differs(old: Any, new: Any) -> bool:
@@ -146,7 +149,8 @@ def differs(old: Any, new: Any) -> bool:
     if isinstance(old, (str, datetime)) or old is None:
         return False
     if isinstance(old, dict):
-        return any(differs(value, new[name]) for name, value in old.items())
+        # equal text is the same text
+        return any(value.__class__ is not str and differs(value, new[name]) for name, value in old.items())
     if isinstance(old, list):
         return any(map(differs, old, new))
     return isinstance(old, bool) is not isinstance(new, bool)

@@ -24,6 +24,8 @@ from deskplane.kernel.work import Work
 
 REFUSE, DISABLE = "refuse", "disable"
 MOST_NAMED = 20
+MOST_BY_ID = 200
+"""Objects whose claims are looked for one by one; of a large document's kinds it is quicker to read all claims."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def plain(value: Any) -> Any:
     """A canonical value as JSON holds it."""
     if value is None or isinstance(value, (str, int)):
         return value
+    if isinstance(value, list) and all(item.__class__ is str for item in value):
+        return value
     return orjson.loads(orjson.dumps(value, option=orjson.OPT_UTC_Z))
 
 
@@ -121,13 +125,17 @@ class Claims:
 
     def load(self, objects: Iterable[Key]) -> None:
         """Reads every claim on these objects, and all of the manager's own of the listed kinds."""
-        wanted = list(objects)
-        condition: ColumnElement[bool] = Claim.object_id.in_([object_id for _kind, object_id in wanted])
-        if self.declaration.manager is not None and self.declaration.kinds:
-            names = [kind.name for kind in self.declaration.kinds]
-            condition = or_(condition, and_(Claim.manager == self.declaration.manager, Claim.kind.in_(names)))
+        names = [kind.name for kind in self.declaration.kinds]
+        wanted = [object_id for _kind, object_id in objects]
+        condition: ColumnElement[bool]
+        if names and len(wanted) > MOST_BY_ID:
+            condition = Claim.kind.in_(names)
+        else:
+            condition = Claim.object_id.in_(wanted)
+            if self.declaration.manager is not None and names:
+                condition = or_(condition, and_(Claim.manager == self.declaration.manager, Claim.kind.in_(names)))
         columns = (Claim.kind, Claim.object_id, Claim.manager, Claim.owns, Claim.key, Claim.declared, Manager.revision)
-        rows: Iterable[Any] = execute(self.work.session, select(*columns).join(Manager).where(condition), {})
+        rows: Sequence[Any] = execute(self.work.session, select(*columns).join(Manager).where(condition), {}).all()
         for kind, object_id, manager, owns, key, declared, revision in rows:
             found = Held(manager, owns, key, declared)
             self.stored[kind, object_id, manager] = found
@@ -167,7 +175,9 @@ class Claims:
         if owns and owner is not None:
             held[owner.manager] = replace(held[owner.manager], owns=False)
         outcome.released = sorted(mine.declared.keys() - declared.keys()) if mine is not None else []
-        held[manager] = Held(manager, owns, list(entry.key), declared)
+        key = list(entry.key)
+        if mine is None or (mine.owns, mine.key) != (owns, key) or differs(mine.declared, declared):
+            held[manager] = Held(manager, owns, key, declared)
 
     def _absent(self, entry: Entry, troubles: Troubles) -> None:
         held = self.held[entry.kind.name, entry.id]
@@ -242,7 +252,7 @@ class Claims:
             if held.owns or held.declared
         }
         gone = [key for key in self.stored if key not in wanted]
-        changed = [key for key, held in wanted.items() if key in self.stored and _differ(self.stored[key], held)]
+        changed = [key for key, held in wanted.items() if key in self.stored and self.stored[key] is not held]
         new = [key for key in wanted if key not in self.stored]
         table = cast(Table, Claim.__table__)
         where = and_(
@@ -284,7 +294,3 @@ class Claims:
 
 def _columns(held: Held) -> dict[str, Any]:
     return {"owns": held.owns, "key": held.key, "declared": held.declared}
-
-
-def _differ(old: Held, new: Held) -> bool:
-    return (old.owns, old.key) != (new.owns, new.key) or differs(old.declared, new.declared)

@@ -31,14 +31,15 @@ def plan(run: Reconciliation, entries: Sequence[Entry]) -> dict[str, Any]:
     def place(entry: Entry) -> Any:
         return (order[entry.kind.name], sortable(entry.key))
 
-    everything = sorted([*entries, *run.released], key=place)
+    everything = [*entries, *run.released]
     summary = dict.fromkeys((*ACTIONS, "adopt", "release"), 0)
+    for entry in entries:
+        summary[entry.outcome.action] += 1
     for entry in everything:
-        outcome = entry.outcome
-        summary[outcome.action] += 0 if entry in run.released else 1
-        summary["adopt"] += outcome.adopted
-        summary["release"] += len(outcome.released)
-    told = [entry for entry in everything if _has_something_to_tell(entry)]
+        summary["adopt"] += entry.outcome.adopted
+        summary["release"] += len(entry.outcome.released)
+    told = sorted(filter(_has_something_to_tell, everything), key=place)
+    needs_secret = sorted(((entry, path) for entry in everything for path in _wanted(entry)), key=lambda f: place(f[0]))
     changes = [_change(entry, dry_run=run.work.dry_run) for entry in told]
     return {
         "changed": any(entry.outcome.action != "none" for entry in told),
@@ -47,14 +48,14 @@ def plan(run: Reconciliation, entries: Sequence[Entry]) -> dict[str, Any]:
         "digest": _digest(run, told, changes),
         "summary": summary,
         "changes": changes,
-        "needs_secret": [wanted for entry in everything for wanted in _needs_secret(entry)],
+        "needs_secret": [_needs_secret(entry, path) for entry, path in needs_secret],
         "unresolved": [
             {
                 "pointer": pointer(*entry.document.place, *missing["field"].split(".")),
                 "kind": missing["kind"],
                 "name": missing["name"],
             }
-            for entry in everything
+            for entry in sorted((entry for entry in everything if entry.outcome.unresolved), key=place)
             for missing in entry.outcome.unresolved
         ],
         "not_declared": [_named(kind, stored) for kind, stored in _sorted(run.not_declared, order)],
@@ -99,16 +100,19 @@ def _change(entry: Entry, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _needs_secret(entry: Entry) -> Iterable[dict[str, Any]]:
+def _wanted(entry: Entry) -> Sequence[str]:
+    """The secrets that are declared by reference where none is stored."""
     after = entry.outcome.after
-    for path in entry.kind.secrets if after is not None else ():
-        if after is not None and value_at(after, path) == SECRET_WANTED:
-            yield {
-                "kind": entry.kind.name,
-                "key": dict(zip(entry.kind.key, entry.key, strict=True)),
-                "field": path,
-                "secret": reference_to(entry.kind, after, path),
-            }
+    return [path for path in entry.kind.secrets if value_at(after, path) == SECRET_WANTED] if after is not None else ()
+
+
+def _needs_secret(entry: Entry, path: str) -> dict[str, Any]:
+    return {
+        "kind": entry.kind.name,
+        "key": dict(zip(entry.kind.key, entry.key, strict=True)),
+        "field": path,
+        "secret": reference_to(entry.kind, entry.state, path),
+    }
 
 
 def _digest(run: Reconciliation, told: Sequence[Entry], changes: Sequence[dict[str, Any]]) -> str:

@@ -36,7 +36,7 @@ class Stored:
 
 def key_of(kind: Kind, values: Mapping[str, Any]) -> Key:
     """The natural key in a state or in given fields."""
-    return tuple(values.get(name) for name in kind.key)
+    return tuple(map(values.get, kind.key))
 
 
 class Selection:

@@ -207,8 +207,12 @@ class Text(Described):
             return _secret_reference(value)
         if not isinstance(value, str):
             raise refuse("wrong_type", f"must be text, got {type_name(value)}")
-        text = value if value.isascii() else unicodedata.normalize("NFC", value)
-        if self.block:
+        plain = value.isascii()
+        text = value if plain else unicodedata.normalize("NFC", value)
+        if plain and text.isprintable():  # has none of what is looked for below
+            if not self.block and not self.secret:
+                text = text.strip()
+        elif self.block:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
             if _CONTROL_BLOCK.search(text):
                 raise refuse("control_character", "must not hold control characters")

@@ -52,23 +52,21 @@ def _float(digits: str) -> float:
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
-_STRUCTURE = re.compile(rb"\\.|[\"\[\]{}]", re.DOTALL)
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string in JSON. One that does not end is taken whole, so that nothing is looked at twice."""
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def _depth(raw: bytes) -> int:
-    deepest = depth = 0
-    in_text = False
-    for found in _STRUCTURE.findall(raw):
-        if found == b'"':
-            in_text = not in_text
-        elif in_text or len(found) > 1:
-            continue
-        elif found in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+def _too_deep(raw: bytes) -> bool:
+    """Whether the parser would have to go deeper than allowed. Each round takes the innermost pairs away."""
+    brackets = _TEXT.sub(b"", raw).translate(_BRACKETS, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets, before = brackets.replace(b"[]", b""), brackets
+        if brackets == before:
+            break
+    # what has no partner cannot be read, but must not lead the parser deep before it finds out
+    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     if raw.startswith(b"\xef\xbb\xbf"):
         raise bad_json("the body starts with a byte order mark; send UTF-8 without one")
     # only a body with that many brackets can be that deep, so that the exact count is seldom needed
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _too_deep(raw):
         raise bad_json(f"the document is nested deeper than {MAX_DEPTH} levels")
     try:
         found = _decoder.decode(raw.decode("utf-8"))
