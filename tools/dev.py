@@ -72,7 +72,7 @@ def lock(_options: argparse.Namespace) -> None:
         *("--no-header", "--no-emit-index-url", "--no-emit-find-links"),
     ]
     # In this order: the later ones take the earlier ones as constraints.
-    for name in ("runtime", "build", "ansible", "test", "lint", "docs", "galaxy", "ansible-newest", "lock"):
+    for name in ("runtime", "build", "ansible", "test", "lint", "docs", "galaxy", "eda", "ansible-newest", "lock"):
         source = (LOCKS / f"{name}.in").relative_to(ROOT)
         python = "3.12" if name == "ansible-newest" else "3.11"
         call([*compile_one, "--python-version", python, str(source), "-o", str(source.with_suffix(".txt"))])

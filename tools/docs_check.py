@@ -139,9 +139,9 @@ def expected() -> Iterator[tuple[str, str, str]]:
     for file in sorted((ROOT / "playbooks").glob("*.yml")):
         yield f"playbook {file.stem}", "collection/playbooks.html", file.stem
     for file in sorted((ROOT / "extensions" / "eda").glob("plugins/*/[!_]*.py")):
-        yield f"event source {file.stem}", "collection/event-driven.html", f"deskplane.helpdesk.{file.stem}"
+        yield f"event source {file.stem}", "collection/event-source.html", f"deskplane.helpdesk.{file.stem}"
     for file in sorted((ROOT / "extensions" / "eda").glob("rulebooks/*.yml")):
-        yield f"rulebook {file.stem}", "collection/event-driven.html", f"Rulebook {file.stem}"
+        yield f"rulebook {file.stem}", "collection/event-source.html", f"Rulebook {file.stem}"
 
 
 def missing(found: dict[str, Page]) -> Iterator[str]:

@@ -170,7 +170,7 @@ def event_driven(source: Path) -> None:
     Raises ToolError for a plugin without documentation.
     """
     place = ROOT / "extensions" / "eda"
-    text = "# Event-Driven Ansible\n\nWhat the collection has for rulebooks of `ansible-rulebook`.\n"
+    text = "# Event source and rulebook\n\nWhat the collection has for Event-Driven Ansible, whole; [the guide](event-driven.md) says how to use it.\n"
     for file in sorted(place.glob("plugins/*/*.py")):
         if file.stem.startswith("_"):
             continue
@@ -188,4 +188,4 @@ def event_driven(source: Path) -> None:
     for file in sorted(place.glob("rulebooks/*.yml")):
         content = file.read_text()
         text += f"\n## Rulebook {file.stem}\n\n{prose(head(content))}\n\n```yaml\n{content}```\n"
-    write(source / "collection" / "event-driven.md", text)
+    write(source / "collection" / "event-source.md", text)

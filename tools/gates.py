@@ -13,7 +13,7 @@ from pathlib import Path
 import toolchain
 from ci import WORK, Failed, Job, Outcome, Step
 from desk import Desk, free_port
-from toolchain import DOCS, GALAXY, LINT, ROOT, RUN, TEST, Environment
+from toolchain import DOCS, EDA, GALAXY, LINT, ROOT, RUN, TEST, Environment
 
 SERVER = ROOT / "server"
 NAME = Path("ansible_collections", "deskplane", "helpdesk")
@@ -292,6 +292,16 @@ def integration(job: Job, used: Environment) -> Outcome:
     return count_targets(job.log.read_text(errors="replace"), code)
 
 
+def event_source(job: Job) -> Outcome:
+    """The event source against a real server, and under the real ansible-rulebook, whose rule engine is Java's."""
+    toolchain.require_program("java", "openjdk-17-jre-headless")
+    report = WORK / "event-source.xml"
+    report.unlink(missing_ok=True)
+    command = [EDA.command("python"), "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"]
+    code = job.call([*command, f"--junitxml={report}"], cwd=ROOT / "tests" / "eda", allowed=(0, 1))
+    return counted(job, report.parent, report.name, code)
+
+
 def ansible_lint(job: Job) -> Outcome:
     tree = unpack(job)
     # The artefact has its metadata as MANIFEST.json; the linter has rules for the source of it.
@@ -389,6 +399,13 @@ def steps() -> list[Step]:
         Step("api", "schemathesis against a running server", api, server),
         Step("units", "ansible-test units, pinned ansible-core", lambda job: units(job, RUN), built_first),
         Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),
+        Step("environment-eda", "ansible-rulebook's environment", lambda job: environment(job, EDA), counts=False),
+        Step(
+            "event-source",
+            "the event source, real server and real ansible-rulebook",
+            event_source,
+            ("environment", "environment-eda"),
+        ),
         Step("ansible-lint", "ansible-lint, profile production", ansible_lint, ("environment-lint", "artefact")),
         Step("changelog", "antsibull-changelog lint", changelog, ("environment-lint",)),
         Step("environment-docs", "the documentation's environment", lambda job: environment(job, DOCS), counts=False),

@@ -226,6 +226,7 @@ TEST = Environment(".venv", ("test",))
 LINT = Environment(".venv-lint", ("lint",))
 DOCS = Environment(".venv-docs", ("docs",))
 GALAXY = Environment(".venv-galaxy", ("galaxy",))
+EDA = Environment(".venv-eda", ("eda",))
 
 
 def find_python(versions: tuple[str, ...]) -> str | None:
