@@ -170,7 +170,10 @@ def event_driven(source: Path) -> None:
     Raises ToolError for a plugin without documentation.
     """
     place = ROOT / "extensions" / "eda"
-    text = "# Event source and rulebook\n\nWhat the collection has for Event-Driven Ansible, whole; [the guide](event-driven.md) says how to use it.\n"
+    text = (
+        "# Event source and rulebook\n\nWhat the collection has for Event-Driven Ansible, whole; "
+        "[the guide](event-driven.md) says how to use it.\n"
+    )
     for file in sorted(place.glob("plugins/*/*.py")):
         if file.stem.startswith("_"):
             continue
