@@ -99,6 +99,12 @@ def plain(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value, option=orjson.OPT_UTC_Z))
 
 
+def _another(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether something else is declared. As a rule it is the same text, which needs no look at each value."""
+    one, other = (orjson.dumps(declared, option=orjson.OPT_SORT_KEYS) for declared in (old, new))
+    return one != other and differs(old, new)
+
+
 @dataclass(frozen=True)
 class Held:
     """One manager's claim on one object."""
@@ -176,7 +182,7 @@ class Claims:
             held[owner.manager] = replace(held[owner.manager], owns=False)
         outcome.released = sorted(mine.declared.keys() - declared.keys()) if mine is not None else []
         key = list(entry.key)
-        if mine is None or (mine.owns, mine.key) != (owns, key) or differs(mine.declared, declared):
+        if mine is None or (mine.owns, mine.key) != (owns, key) or _another(mine.declared, declared):
             held[manager] = Held(manager, owns, key, declared)
 
     def _absent(self, entry: Entry, troubles: Troubles) -> None:

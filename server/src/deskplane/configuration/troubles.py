@@ -24,8 +24,9 @@ class Troubles:
 
     def bad_fields(self, place: Place, errors: Sequence[FieldError]) -> None:
         """Notes bad fields whose pointers begin at the object."""
-        prefix = pointer(*place)
-        self.errors += [replace(error, pointer=prefix + error.pointer[1:]) for error in errors]
+        if errors:
+            prefix = pointer(*place)
+            self.errors += [replace(error, pointer=prefix + error.pointer[1:]) for error in errors]
 
     def clash(self, place: Place, problem: Problem) -> None:
         """Notes a conflict."""
