@@ -34,8 +34,11 @@ def merged(
     prepared: Mapping[str, Any],
     vault: Vault,
     errors: list[FieldError],
+    *,
+    made: bool,
 ) -> State:
-    """What should be: the declared fields over what is there, or over the defaults.
+    """What should be: the declared fields over what is there, or over the defaults. `made` says that the object is
+    made, or brought back, by this.
 
     An explicit null is the default. Objects merge part by part. A secret that is the same as the stored one keeps
     the stored form, so that it is no change; `(secret)`, as it is shown, and a reference keep it too.
@@ -48,7 +51,10 @@ def merged(
         current = before.get(name) if before is not None else None
         if part.secret and kind.prepare is not None:
             if name in prepared:
-                after[name] = prepared[name]
+                anew = made and not isinstance(value, SecretReference)
+                after[name] = prepared[name](None if anew else current)
+            elif value == SECRET_SHOWN and not current:
+                errors.append(_nothing_to_keep(name))
         else:
             new = _value(part, current, value, vault, (name,), errors)
             # the very same value stays in place, so that nobody has to compare it again
@@ -78,7 +84,7 @@ def _sealed(
         return SECRET_WANTED if current is None else current
     if value == SECRET_SHOWN:
         if not current:
-            errors.append(FieldError(pointer(*path), "no_secret", "there is no stored secret to keep; give it"))
+            errors.append(_nothing_to_keep(*path))
         return current
     if current:
         try:
@@ -87,6 +93,10 @@ def _sealed(
         except ValueError:
             pass  # sealed with a key that is gone: the declared secret takes its place
     return vault.seal(value)
+
+
+def _nothing_to_keep(*path: str) -> FieldError:
+    return FieldError(pointer(*path), "no_secret", "there is no stored secret to keep; give it")
 
 
 def missing(kind: Kind, state: State) -> list[FieldError]:

@@ -19,7 +19,7 @@ class Document:
     Args:
         given: only the fields that were sent, in canonical form.
         place: where in a whole desk's document it stands; empty for a request about one object.
-        prepared: hashed values (`Kind.prepare`).
+        prepared: what becomes of hashed fields (`Kind.prepare`).
         subject: the object, where the request names it by its id.
         bad: fields that were refused already; the rest is looked at all the same, so that one answer names everything.
         raw: the object as it was sent, to find the place of a name in a list.

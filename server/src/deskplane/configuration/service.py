@@ -106,7 +106,7 @@ class Reconciliation:
         errors: list[FieldError] = []
         # what was deleted softly comes back with what was known
         base = entry.stored.state if entry.stored else None
-        after = differences.merged(kind, base, given, document.prepared, self.work.vault, errors)
+        after = differences.merged(kind, base, given, document.prepared, self.work.vault, errors, made=alive is None)
         if alive is None:
             absent = differences.missing(kind, after)
             errors += [error for error in absent if error.pointer not in map(pointer, document.bad)]

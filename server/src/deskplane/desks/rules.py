@@ -19,7 +19,7 @@ NAMING = {"workflow.default": "workflow", "department.default": "department"}
 def check_password(found: Check) -> None:
     """A new password has the least length that the desk asks for."""
     password, kept = found.given.get("password"), found.after.get("password")
-    if password is None or not kept or kept == (found.before or {}).get("password"):
+    if not isinstance(password, str) or not kept or kept == (found.before or {}).get("password"):
         return  # the stored one stays, also where the desk has come to ask for more, or it is still wanted
     least = setting(found.work, "password.min_length")
     if len(password) < least:

@@ -142,8 +142,9 @@ class Kind:
         parts: fields that live in tables of their own.
         options: what an apply may say besides the fields.
         check: the kind's own rules.
-        prepare: works out, from the given fields and options of each object and before any lock is taken, the stored
-            values of fields that are hashed; fields that it leaves out stay as they are.
+        prepare: works out, from the given fields and options of each object and before any lock is taken, what becomes
+            of fields that are hashed: for each a function from the stored value, null for an object that is made, to
+            the one to store. Only under the lock is it known which object is meant. Fields left out stay as they are.
         beside: brings what belongs to an object, given its id and the options, to what is declared.
         beside_options: the options that this is about; they are no part of the desk's document.
         fixed: objects are neither made nor deleted; `absent` sets one back to its defaults.

@@ -59,6 +59,10 @@ def check_role(found: Check) -> None:
         found.refuse(
             "permissions", "beyond_yours", f"you cannot give what you do not have: {', '.join(sorted(beyond))}"
         )
+    # whose document renames a role could speak of it, further down, by a name that no rule knows yet
+    renamed = found.before is not None and found.before["name"] != found.after["name"]
+    if renamed and not found.work.actor.permissions.issuperset(before):
+        found.refuse("name", "beyond_yours", "a role that goes beyond your own rights cannot be renamed by you")
 
 
 def check_user(found: Check) -> None:

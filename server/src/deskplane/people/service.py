@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from argon2 import PasswordHasher
@@ -138,11 +138,12 @@ def actor_of(
 
 
 def prepare_passwords(work: Work, users: Sequence[Prepared]) -> list[dict[str, Any]]:
-    """The hashes that an apply of users is to store, worked out before the write lock is taken.
+    """What becomes of the passwords that an apply of users gives; hashed, where they are to be stored, before the
+    write lock is taken.
 
-    Empty where the stored password stays: none was given, or what is shown in its place, or a reference to it, or the
-    account has one and `update_password` does not say `always`, or it is the same one. An account that is renamed is
-    one that is there. A dry run hashes nothing: what it writes does not stay.
+    The stored password stays where what is given is what is shown in its place, or a reference to it, or the same
+    one, or where there is one and `update_password` does not say `always`. An account that is renamed is one that is
+    there. A dry run hashes nothing: what it writes does not stay.
     """
     names = {
         name
@@ -157,28 +158,49 @@ def prepare_passwords(work: Work, users: Sequence[Prepared]) -> list[dict[str, A
             User.username.in_(sorted(names)), User.deleted_at.is_(None)
         )
         stored = dict(work.session.execute(statement).all())
-    return [_prepared(work, given, options, stored) for given, options in users]
+    given_away = {options.get("renamed_from") for _given, options in users} - {None}
+    found: list[dict[str, Any]] = []
+    for given, options in users:
+        if "password" not in given or given["password"] == SECRET_SHOWN:
+            found.append({})
+            continue
+        password = NewPassword(given["password"], options.get("update_password") == "always", work.dry_run)
+        name, earlier = given.get("username"), options.get("renamed_from")
+        # each account that the lock may show to be meant; one of a name that goes to another is made
+        for current in {stored.get(meant) for meant in (name, earlier) if meant in stored} or {None}:
+            password(current)
+        if name in given_away:
+            password(None)
+        found.append({"password": password})
+    return found
 
 
-def _prepared(
-    work: Work, given: Mapping[str, Any], options: Mapping[str, Any], stored: Mapping[str, str | None]
-) -> dict[str, Any]:
-    password = given.get("password")
-    if "password" not in given or password == SECRET_SHOWN:
-        return {}
-    names = [given.get("username"), options.get("renamed_from")]
-    name = next((name for name in names if name in stored), None)
-    current = stored[name] if name is not None else None
-    if isinstance(password, SecretReference) or password == SECRET_WANTED_SHOWN:
-        return {"password": SECRET_WANTED} if current is None else {}
-    if current:
-        if options.get("update_password") != "always":
-            return {}
-        if password is not None and password_matches(password, current):
-            return {}
-    if password is None:
-        return {"password": None}
-    return {"password": "not hashed in a dry run" if work.dry_run else hash_password(password)}
+class NewPassword:
+    """A given password, as a function from the stored hash to the one to store. What it worked out it knows again."""
+
+    def __init__(self, password: str | SecretReference | None, always: bool, dry_run: bool) -> None:
+        self._password = password
+        self._always = always
+        self._dry_run = dry_run
+        self._matches: dict[str, bool] = {}
+        self._hash: str | None = None
+
+    def __call__(self, current: str | None) -> str | None:
+        password = self._password
+        if isinstance(password, SecretReference) or password == SECRET_WANTED_SHOWN:
+            return SECRET_WANTED if current is None else current
+        if current and not self._always:
+            return current
+        if password is None:
+            return None
+        if current:
+            if current not in self._matches:
+                self._matches[current] = password_matches(password, current)
+            if self._matches[current]:
+                return current
+        if self._hash is None:
+            self._hash = "not hashed in a dry run" if self._dry_run else hash_password(password)
+        return self._hash
 
 
 def note_password(users: Sequence[Written]) -> None:

@@ -1,0 +1,51 @@
+"""What one document could try that single requests cannot: rules look at names, and a document changes names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conftest import Api
+from dumps import dump
+
+TAKEN_OVER = {"username": "boss", "password": "taken over!", "update_password": "always"}
+
+
+def apply(api: Api, configuration: dict[str, Any], status: int = 200, **more: Any) -> Any:
+    return api.call("POST", "/configuration/apply", {"configuration": configuration, **more}, status=status)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {
+            "roles": [{"name": "x", "renamed_from": "power"}],
+            "users": [{"username": "keeper", "roles": ["keeper", "x"]}],
+        },
+        {
+            "roles": [{"name": "weak", "renamed_from": "power"}, {"name": "power", "renamed_from": "weak"}],
+            "users": [{"username": "keeper", "roles": ["keeper", "weak"]}],
+        },
+        {"roles": [{"name": "x", "renamed_from": "power"}], "users": [TAKEN_OVER]},
+        {"roles": [{"name": "x", "renamed_from": "power"}], "users": [{"username": "boss", "state": "absent"}]},
+    ],
+    ids=["a new name", "a swap", "a password", "a deletion"],
+)
+def test_no_one_gets_rights_by_renaming_a_role_in_the_same_document(api: Api, document: dict[str, Any]) -> None:
+    apply(
+        api,
+        {
+            "roles": [
+                {"name": "keeper", "permissions": ["users:manage"]},
+                {"name": "power", "permissions": ["settings:manage"]},
+                {"name": "weak"},
+            ],
+            "users": [{"username": "boss", "roles": ["power"], "password": "long enough"}],
+        },
+    )
+    keeper = api.as_user("keeper", roles=["keeper"])
+    before = dump(api.desk)
+    assert "beyond_yours" in {entry["code"] for entry in apply(keeper, document, status=422)["errors"]}
+    assert dump(api.desk) == before
+    apply(keeper, {"roles": [{"name": "feeble", "renamed_from": "weak"}]})
