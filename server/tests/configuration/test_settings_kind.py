@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from conftest import Api
 from deskplane.desks.settings import SETTINGS
 from dumps import dump
@@ -174,3 +176,48 @@ def test_a_setting_acts_at_the_next_request_of_another_process(api: Api) -> None
     api.apply("settings", key="numbering.prefix", value="OPS")
     assert other.call("POST", "/tickets", {"title": "Two"}, 201)["number"] == "OPS-000001"
     other_desk.database.dispose()
+
+
+def _departments(*names: str, **renamed: str) -> list[dict[str, str]]:
+    new = [{"name": name, "customer": "ACME"} for name in names]
+    return [*new, *({"name": name, "customer": "ACME", "renamed_from": old} for name, old in renamed.items())]
+
+
+@pytest.mark.parametrize(
+    ("departments", "name"),
+    [
+        (_departments(b="a", a="b"), "b"),
+        (_departments(a="b", b="a"), "b"),
+        (_departments(b="a", c="b"), "b"),
+        (_departments("a", c="a"), "c"),
+    ],
+    ids=["a swap", "the same from the other end", "a chain", "a name used anew"],
+)
+def test_a_setting_follows_the_object_and_not_its_name(api: Api, departments: list[dict[str, str]], name: str) -> None:
+    _desk_with_default(api, "a")
+    api.call("POST", "/configuration/apply", {"configuration": {"departments": departments}})
+    assert _default(api) == name
+
+
+def test_a_plan_may_name_in_a_setting_what_is_not_there_yet(api: Api) -> None:
+    wanted = {"key": "department.default", "value": "Later"}
+    body = {"configuration": {"settings": [wanted]}, "allow_unresolved": True}
+    answer = api.call("POST", "/configuration/plan", body)
+    assert answer["unresolved"] == [{"pointer": "#/settings/0/value", "kind": "department", "name": "Later"}]
+    answer = api.call("POST", "/settings/apply?dry_run=true&allow_unresolved=true", wanted)
+    assert answer["unresolved"] == [{"field": "value", "kind": "department", "name": "Later"}]
+    assert [change["after"] for change in answer["changes"]] == ["Later"]
+
+
+def _desk_with_default(api: Api, name: str) -> None:
+    configuration = {
+        "customers": [{"name": "ACME"}],
+        "departments": _departments("a", "b"),
+        "settings": [{"key": "department.default", "value": name}],
+    }
+    api.call("POST", "/configuration/apply", {"configuration": configuration})
+
+
+def _default(api: Api) -> str:
+    found: str = api.call("GET", "/settings?key=department.default")["items"][0]["value"]
+    return found

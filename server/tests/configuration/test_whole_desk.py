@@ -175,6 +175,26 @@ def test_a_second_manager_gets_a_conflict_that_names_the_first(api: Api) -> None
     assert "pipeline" in refused["detail"]
 
 
+def test_who_does_not_own_an_object_renames_it_only_by_force(api: Api) -> None:
+    apply(api, {"labels": [{"name": "red", "color": "#ff0000"}]}, manager="git:one")
+    renamed = {"labels": [{"name": "rouge", "renamed_from": "red"}]}
+    problem = apply(api, renamed, status=409, manager="git:two")
+    assert (problem["errors"][0]["code"], problem["owner"], problem["fields"]) == (
+        "owned_by_another",
+        "git:one",
+        ["name"],
+    )
+    apply(api, renamed, manager="git:two", force=True)
+    assert plan(api, {"labels": [{"name": "red", "renamed_from": "rouge"}]}, manager="git:two")["changed"]
+
+
+def test_a_plain_rename_of_what_a_manager_owns_is_done_and_warned_of(api: Api) -> None:
+    apply(api, {"labels": [{"name": "red", "color": "#ff0000"}]}, **GIT)
+    away = api.apply("labels", name="rouge", renamed_from="red")
+    assert away["warnings"] == ["git:helpdesk declares it as red, which its next apply makes again"]
+    assert api.apply("labels", name="red", renamed_from="rouge")["warnings"] == []
+
+
 def test_two_managers_share_an_object_field_by_field(api: Api) -> None:
     apply(api, {"departments": [{"name": "D", "description": "one"}]}, manager="one")
     apply(api, {"departments": [{"name": "D", "auto_assign_on_open": True}]}, manager="two")

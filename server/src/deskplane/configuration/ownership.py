@@ -167,6 +167,8 @@ class Claims:
         mine, others = held.get(manager), [other for other in held.values() if other.manager != manager]
         for other in others:
             both = sorted(declared.keys() & other.declared.keys())
+            if _takes_the_name(entry, other) and not self.declaration.force:
+                both.insert(0, entry.kind.key[-1])
             if both and not self.declaration.force:
                 troubles.clash(place, self._owned_by_another(entry, both, other))
             elif both:
@@ -213,6 +215,10 @@ class Claims:
                 if held.owns:
                     entry.outcome.warnings.append(f"{entry.label} belongs to {held.manager}, which will make it again")
                 continue
+            if _takes_the_name(entry, held):
+                entry.outcome.warnings.append(
+                    f"{held.manager} declares it as {held.key[-1]}, which its next apply makes again"
+                )
             touched = sorted(changed & set(held.declared))
             if touched:
                 entry.outcome.warnings.append(
@@ -296,6 +302,11 @@ class Claims:
             session.execute(insert(Manager).values(name=name, **values))
         elif there.revision != self.declaration.revision and self.declaration.revision is not None:
             session.execute(update(Manager).where(Manager.name == name).values(**values))
+
+
+def _takes_the_name(entry: Entry, held: Held) -> bool:
+    """Whether a rename takes from the owner the name by which he knows it: he would make it again, and prune this."""
+    return held.owns and entry.renamed is not None and held.key != list(entry.key)
 
 
 def _columns(held: Held) -> dict[str, Any]:

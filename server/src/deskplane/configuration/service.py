@@ -110,7 +110,10 @@ class Reconciliation:
         if alive is None:
             absent = differences.missing(kind, after)
             errors += [error for error in absent if error.pointer not in map(pointer, document.bad)]
-        check = Check(self.work, kind, entry.outcome.before, after, given, self.names.exists, errors)
+        unresolved = entry.outcome.unresolved if self.allow_unresolved else None
+        check = Check(
+            self.work, kind, entry.outcome.before, after, given, self.names.exists, errors, unresolved=unresolved
+        )
         if not errors and not document.bad:
             for rule in [kind.check, *self.work.registry.checks[kind.name]]:
                 if rule is not None:

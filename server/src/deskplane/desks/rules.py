@@ -49,10 +49,9 @@ def check_setting(found: Check) -> None:
             code, allowed = getattr(message, "code", "invalid"), getattr(message, "allowed", None)
             found.refuse("value", code, f"{key} {message}", allowed)
         return
-    kind = NAMING.get(key)
-    if kind is not None and not found.exists(kind, found.after["value"]):
-        title = found.work.registry[kind].title
-        found.refuse("value", "unknown_reference", f"there is no {title} named {found.after['value']}")
+    kind, name = NAMING.get(key), found.after["value"]
+    if kind is not None and not found.exists(kind, name):
+        found.unknown("value", kind, name)
 
 
 def _messages(found: object) -> list[object]:

@@ -101,6 +101,14 @@ class Check:
     exists: Callable[[str, str], bool]
     errors: list[FieldError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unresolved: list[dict[str, str]] | None = None
+
+    def unknown(self, name: str, kind: str, key: str) -> None:
+        """Notes a field that names what there is not: as bad, or as unresolved where that is asked for."""
+        if self.unresolved is None:
+            self.refuse(name, "unknown_reference", f"there is no {self.work.registry[kind].title} named {key!r}")
+        else:
+            self.unresolved.append({"field": name, "kind": kind, "name": key})
 
     def refuse(self, name: str, code: str, detail: str, allowed: Any = None) -> None:
         """Notes a bad field; `name` may be dotted."""
