@@ -61,7 +61,7 @@ class Configuration(Declaration):
             raise whole_desk.refused_files(desk, declared, wanted, secrets) from declared
         if check_mode:
             answer = whole_desk.plan(desk, declared, wanted, secrets, allow_unresolved=True)
-            if digest and digest != answer.get("digest"):
+            if digest is not None and digest != answer.get("digest"):
                 raise DeskFailure("%s: the plan changed: its digest is %s now, not %s" % (self.kind, answer.get("digest"), digest))
         else:
             answer = whole_desk.apply(desk, declared, wanted, secrets, digest)

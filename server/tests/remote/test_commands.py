@@ -186,6 +186,8 @@ def test_an_apply_needs_somebody_who_agrees(run: Run, desk: ScriptedDesk) -> Non
     assert done.stdout.endswith("Applied: 1 created, 1 updated, 1 deleted, 3 without change, 1 adopted, 1 released\n")
     run("apply", "-f", "desk.yml", "--yes", "--digest", "sha256:9")
     assert desk.requests[-1][2]["plan_digest"] == "sha256:9"
+    run("apply", "-f", "desk.yml", "--yes", "--digest", "")  # a variable that was not set: the desk refuses it
+    assert desk.requests[-1][2]["plan_digest"] == ""
 
 
 def test_an_apply_without_a_change_asks_nobody_and_tells_the_desk(run: Run, desk: ScriptedDesk) -> None:

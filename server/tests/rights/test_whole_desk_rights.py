@@ -49,3 +49,14 @@ def test_no_one_gets_rights_by_renaming_a_role_in_the_same_document(api: Api, do
     assert "beyond_yours" in {entry["code"] for entry in apply(keeper, document, status=422)["errors"]}
     assert dump(api.desk) == before
     apply(keeper, {"roles": [{"name": "feeble", "renamed_from": "weak"}]})
+
+
+def test_a_refusal_names_what_is_missing_and_whom_it_is_about(api: Api) -> None:
+    rights = {"planner": "configuration:plan", "keeper": "users:manage"}
+    apply(api, {"roles": [{"name": name, "permissions": [permission]} for name, permission in rights.items()]})
+    planner, keeper = (api.as_user(name, roles=[name]) for name in rights)
+    detail = apply(planner, {"labels": [{"name": "x"}]}, status=403)["detail"]
+    assert detail.startswith("this needs one of the permissions ")
+    assert "labels:manage" in detail
+    detail = apply(keeper, {"users": [{"username": "root", "state": "absent"}]}, status=403)["detail"]
+    assert detail == "the user root has the role admin, which goes beyond your own rights"

@@ -55,7 +55,8 @@ def apply(
     desk: Desk, declared: Declared, options: Mapping[str, Any], secrets: Mapping[str, str], plan_digest: str | None = None
 ) -> dict[str, Any]:
     """Make the desk what is declared; with ``plan_digest``, only as that plan said. Raises as `plan`."""
-    more = {"plan_digest": plan_digest} if plan_digest else {}
+    # An empty one is no plan's digest either: where a variable was not set, nothing must be applied unseen.
+    more = {} if plan_digest is None else {"plan_digest": plan_digest}
     return _ask(desk, "apply", declared, dict(options, **more), secrets)
 
 

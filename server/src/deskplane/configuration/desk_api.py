@@ -97,7 +97,7 @@ class DeskOperations:
             ),
         }
         unresolved = Flag("Report references to what is not there, instead of refusing them.", default=False)
-        digest = Text("Digest of the plan that was reviewed; another plan is refused.", longest=100)
+        digest = Text("Digest of the plan that was reviewed; another plan is refused.", shortest=1, longest=100)
         always = {"always": ("configuration",)}
         self.plan_schema = type("DeskPlan", (Schema,), {**common, "allow_unresolved": unresolved, **always})
         self.apply_schema = type("DeskApply", (Schema,), {**common, "plan_digest": digest, **always})

@@ -17,6 +17,9 @@ from deskplane.kernel.compound import described, field_errors, load_given, objec
 from deskplane.kernel.fields import Choice, Described, Flag, Text, type_name
 from deskplane.kernel.kind import Kind, Registry
 
+MOST_OBJECTS = 100_000
+"""In one document: each takes some 10 kB of memory while it is worked on."""
+
 
 def declaring_options(kind: Kind) -> dict[str, Described]:
     """What may be said of an object besides its fields, wherever it is declared."""
@@ -62,9 +65,15 @@ class DeskDocuments:
         """The documents in it and the kinds that it lists; what is wrong goes to `troubles`."""
         documents: list[Document] = []
         kinds: list[Kind] = []
+        count = sum(len(objects) for objects in configuration.values() if isinstance(objects, list))
+        if count > MOST_OBJECTS:
+            detail = f"must have at most {MOST_OBJECTS} objects, got {count}; declare it in parts"
+            troubles.bad((), (), "too_long", detail, MOST_OBJECTS)
         for name, objects in configuration.items():
             item = self.items.get(name)
             if item is None:
+                if troubles.enough:
+                    continue
                 near = difflib.get_close_matches(name, self.items, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 troubles.bad((name[:200],), (), "unknown_kind", f"there is no such kind{hint}", sorted(self.items))
@@ -74,7 +83,9 @@ class DeskDocuments:
                 detail = f"must be a list of objects, got {type_name(objects)}"
                 troubles.bad((name,), (), "wrong_type", detail)
                 continue
-            for index, given in enumerate(objects):
+            for index, given in enumerate(objects if count <= MOST_OBJECTS else ()):
+                if troubles.enough:
+                    break
                 document = _read_item(item, given, (name, index), troubles)
                 if document is not None:
                     documents.append(document)

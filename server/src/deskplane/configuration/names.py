@@ -19,6 +19,9 @@ from deskplane.kernel.fields import Ref
 from deskplane.kernel.kind import Kind, State, references
 from deskplane.kernel.work import Work
 
+MOST_HINTS = 20
+"""Unknown names for which the nearest is looked for: it takes long, and others wait for the lock meanwhile."""
+
 
 class Names:
     """What the names in one run's documents stand for."""
@@ -28,6 +31,7 @@ class Names:
         self.ids: dict[tuple[str, str], str | None] = {}
         self.renamed: dict[tuple[str, str], str] = {}
         self.deleted: set[tuple[str, str]] = set()
+        self._hints = 0
 
     def renames(self, kind: Kind, old: Key, new: Key) -> None:
         """Notes that an object gets another name. Only kinds with keys of one part are referred to."""
@@ -124,7 +128,8 @@ class Names:
             return f"the {kind.title} {name!r} is deleted by the same document"
         if (target, name) in self.renamed:
             return f"the {kind.title} {name!r} is renamed to {self.renamed[target, name]!r} by the same document"
-        near = difflib.get_close_matches(name, self._known(kind), 1)
+        self._hints += 1
+        near = difflib.get_close_matches(name, self._known(kind), 1) if self._hints <= MOST_HINTS else []
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"there is no {kind.title} named {name!r}{hint}"
 
@@ -134,7 +139,7 @@ class Names:
         if condition is not None:
             statement = statement.where(condition)
         declared = [name for (target, name), found in self.ids.items() if target == kind.name and found is not None]
-        return [*declared, *self.work.session.execute(statement).scalars()]
+        return [*declared[:1000], *self.work.session.execute(statement).scalars()]
 
 
 def _replaced(items: list[Any], path: Sequence[str | int], new: str) -> list[Any]:

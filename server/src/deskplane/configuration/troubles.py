@@ -11,12 +11,20 @@ Place = tuple[str | int, ...]
 """Where an object is declared: `("departments", 2)`; empty where it is the whole document."""
 
 
+ENOUGH = 1000
+
+
 @dataclass
 class Troubles:
     """Bad fields (422), and what conflicts with what is there (409)."""
 
     errors: list[FieldError] = field(default_factory=list)
     conflicts: list[tuple[Place, Problem]] = field(default_factory=list)
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is more than anyone reads: looking further would only take time and memory."""
+        return len(self.errors) >= ENOUGH
 
     def bad(self, place: Place, path: Sequence[str | int], code: str, detail: str, allowed: object = None) -> None:
         """Notes a bad field of the object at a place."""

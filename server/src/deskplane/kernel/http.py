@@ -266,7 +266,7 @@ class Endpoint:
             return actor, revision
         if dry_run and any(map(actor.may, operation.dry_permission)):
             return planning(actor), revision
-        raise forbidden(operation.permission[0])
+        raise forbidden(*operation.permission)
 
 
 def planning(actor: Actor) -> Actor:

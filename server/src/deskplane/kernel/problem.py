@@ -89,11 +89,10 @@ def not_found(what: str = "there is nothing here, or it is not yours to see") ->
     return Problem(404, "not_found", what)
 
 
-def forbidden(permission: str) -> Problem:
-    """403 that names the permission that is missing."""
-    return Problem(
-        403, "forbidden", f"this needs the permission {permission}", extra={"missing_permission": permission}
-    )
+def forbidden(permission: str, *others: str) -> Problem:
+    """403 that names the permission that is missing, and others that would do in its place."""
+    one_of = f"one of the permissions {', '.join([permission, *others])}" if others else f"the permission {permission}"
+    return Problem(403, "forbidden", f"this needs {one_of}", extra={"missing_permission": permission})
 
 
 def conflict(code: str, detail: str, **extra: Any) -> Problem:

@@ -105,11 +105,18 @@ def others_with_admin(work: Work, username: str) -> int:
 
 def keep_those_beyond(work: Work, user_ids: Sequence[str]) -> None:
     """Refuses the deletion of someone who may do what the caller may not."""
-    rows = work.session.execute(
-        select(Role.name).join(user_roles, user_roles.c.role_id == Role.id).where(user_roles.c.user_id.in_(user_ids))
+    statement = (
+        select(Role.name, User.username)
+        .join(user_roles, user_roles.c.role_id == Role.id)
+        .join(User, User.id == user_roles.c.user_id)
+        .where(User.id.in_(user_ids))
+        .order_by(User.username)
     )
-    for name in roles_beyond(work, set(rows.scalars())):
-        raise Problem(403, "beyond_yours", f"this user has the role {name}, which goes beyond your own rights")
+    holders = {role: username for role, username in work.session.execute(statement)}  # noqa: C416 - rows are no pairs
+    for name in roles_beyond(work, set(holders)):
+        raise Problem(
+            403, "beyond_yours", f"the user {holders[name]} has the role {name}, which goes beyond your own rights"
+        )
 
 
 def keep_an_administrator(work: Work) -> None:

@@ -213,13 +213,13 @@ def _agreed(
     with _busy(f"Planning {_what(declared, desk)}"):
         answer = whole_desk.plan(desk, declared, options, given)
     if not answer.get("changed"):
-        return digest or str(answer["digest"])
+        return str(answer["digest"]) if digest is None else digest
     if as_json or not sys.stdin.isatty():
         raise Failure("nobody is here to agree to the plan: give --yes, or apply the file of plan --out")
     _print_plan(answer, declared, as_json=False)
     if not click.confirm(f"Apply this to {desk.url}?", err=True):
         raise Failure("nothing was changed")
-    return digest or str(answer["digest"])
+    return str(answer["digest"]) if digest is None else digest
 
 
 def _show_new_plan(failure: DeskFailure, declared: Declared, *, as_json: bool) -> None:

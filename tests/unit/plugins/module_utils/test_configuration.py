@@ -80,6 +80,8 @@ def test_a_digest_is_sent_and_in_check_mode_compared(desk, server, task):
     assert not task(DECLARATION, check_mode=True, src=src, plan_digest="sha256:1").get("failed")
     assert "the plan changed" in task(DECLARATION, check_mode=True, src=src, plan_digest="sha256:2")["msg"]
     assert "plan_digest" not in server.requests[1].body
+    task(DECLARATION, src=src, plan_digest="")
+    assert server.requests[-1].body["plan_digest"] == "", "a variable that was not set lets nothing be applied unseen"
 
 
 def test_the_diff_has_one_entry_an_object(desk, server, task):
