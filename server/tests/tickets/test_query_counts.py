@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 from ticket_help import person
 
 from conftest import Api
 from deskplane.app import Desk
 from deskplane.tickets import service
-
-
-@contextmanager
-def recorded(desk: Desk) -> Iterator[list[str]]:
-    """Every statement that goes to the database meanwhile."""
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
-        statements.append(statement)
-
-    engines = (desk.database.reading, desk.database.writing)
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        for engine in engines:
-            event.remove(engine, "before_cursor_execute", note)
+from statements import recorded
 
 
 @pytest.fixture

@@ -200,7 +200,12 @@ def insert_objects(work: Work, kind: Kind, states: Mapping[str, State], resolve:
         {"id": object_id, "version": 1, "created_at": now, "updated_at": now, **_columns(kind, state, resolve)}
         for object_id, state in states.items()
     ]
-    work.session.execute(insert(kind.model), rows)
+    # past the ORM, which makes a statement of each row that has other fields than the one before
+    execute(
+        work.session,
+        insert(kind.model.__table__),
+        [{_column(kind, name).name: value for name, value in row.items()} for row in rows],
+    )
 
 
 def update_objects(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from deskplane.kernel.kind import Check, State
 from deskplane.kernel.permissions import PERMISSIONS
@@ -77,7 +77,7 @@ def check_user(found: Check) -> None:
         found.refuse("username", "beyond_yours", f"this user has the role {name}, which goes beyond your own rights")
     was_admin = ADMIN in before_roles and found.before["enabled"]
     is_admin = ADMIN in found.after["roles"] and found.after["enabled"]
-    if was_admin and not is_admin and others_with_admin(found.work, found.before["username"]) == 0:
+    if was_admin and not is_admin and administrators(found.work) <= {found.before["username"]}:
         found.refuse("roles", "last_administrator", "this is the last administrator; make another one first")
 
 
@@ -91,16 +91,15 @@ def roles_beyond(work: Work, names: set[str]) -> list[str]:
     return sorted(name for name in names if not work.actor.permissions.issuperset(granted.get(name, ())))
 
 
-def others_with_admin(work: Work, username: str) -> int:
-    """How many other enabled users have the role `admin`."""
+def administrators(work: Work) -> frozenset[str]:
+    """Usernames of the enabled users with the role `admin`."""
     statement = (
-        select(func.count())
-        .select_from(User)
+        select(User.username)
         .join(user_roles, user_roles.c.user_id == User.id)
         .join(Role, Role.id == user_roles.c.role_id)
-        .where(Role.name == ADMIN, User.enabled, User.deleted_at.is_(None), User.username != username)
+        .where(Role.name == ADMIN, User.enabled, User.deleted_at.is_(None))
     )
-    return int(work.session.execute(statement).scalar_one())
+    return work.keep("administrators", lambda: frozenset(work.session.execute(statement).scalars()))
 
 
 def keep_those_beyond(work: Work, user_ids: Sequence[str]) -> None:
@@ -121,7 +120,7 @@ def keep_those_beyond(work: Work, user_ids: Sequence[str]) -> None:
 
 def keep_an_administrator(work: Work) -> None:
     """Refuses what would leave the desk without an administrator."""
-    if others_with_admin(work, "") == 0:
+    if not administrators(work):
         raise Problem(409, "last_administrator", "this would leave no administrator; make another one first")
 
 
