@@ -31,8 +31,8 @@ from desks import BY_KIND, Configuration, declared, desks, names_in, otherwise, 
 from dumps import dump
 
 GIT = {"manager": "git:helpdesk", "revision": "one"}
-SIZES = st.sampled_from([8, 15, 30])
-SOME_LARGE = st.sampled_from([15, 30, 200])
+SIZES = st.sampled_from([20, 30])
+SOME_LARGE = st.sampled_from([30, 200])
 SHARES = st.sampled_from([0.3, 0.7, 1.0])
 RANDOM = st.randoms(use_true_random=True)
 
@@ -75,23 +75,25 @@ def test_order_and_spelling_make_no_difference(blank: Blank, data: st.DataObject
     assert portrait(api.desk) == first
 
 
-@law(5, 80)
+@law(14, 150)
 def test_a_plan_answers_what_the_apply_does_and_writes_nothing(blank: Blank, data: st.DataObject) -> None:
     """Also where the apply is refused, which documents that delete, rename and contradict each other often are."""
     api = blank.api
     world = data.draw(worlds(data.draw(SIZES)))
-    apply(api, data.draw(desks(world)), **manager(data))
-    second = unruly(data.draw(desks(world, share=data.draw(SHARES))), data.draw(RANDOM), data.draw(st.integers(0, 3)))
+    apply(api, data.draw(desks(world, share=data.draw(SHARES))), **manager(data))
+    second = unruly(
+        data.draw(desks(world, share=data.draw(SHARES))), data.draw(RANDOM), data.draw(st.sampled_from([0, 1, 4]))
+    )
     more = data.draw(
         st.fixed_dictionaries(
-            {"manager": st.sampled_from(["git:helpdesk", "two"])},
-            optional={
-                "prune": st.just(True),
-                "max_deletions": st.just(100),
-                "on_blocked": st.just("disable"),
-                "adopt": st.just(True),
-                "force": st.just(True),
-            },
+            {
+                "manager": st.sampled_from(["git:helpdesk", "two"]),
+                "prune": st.booleans(),
+                "max_deletions": st.sampled_from([0, 100]),
+                "on_blocked": st.sampled_from(["refuse", "disable"]),
+                "adopt": st.booleans(),
+                "force": st.booleans(),
+            }
         )
     )
     before = dump(api.desk)
@@ -110,7 +112,7 @@ def unruly(configuration: Configuration, random: Any, times: int) -> Configurati
     """The document with some objects deleted and some renamed by it."""
     found = {plural: [dict(item) for item in items] for plural, items in configuration.items()}
     for _ in range(times):
-        plural = random.choice(sorted(found) or ["labels"])
+        plural = random.choice([plural for plural, items in sorted(found.items()) if items] or ["labels"])
         for item in random.sample(found.get(plural, []), min(2, len(found.get(plural, [])))):
             if random.random() < 0.4:
                 item["state"] = "absent"
@@ -157,7 +159,7 @@ def test_an_export_goes_from_one_sort_of_database_to_the_other_and_back(
                 url = request.getfixturevalue("postgres").emptied()
             blanks.append(Blank(stack.enter_context(opened(url))))
 
-        @settings(max_examples=4, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+        @settings(max_examples=3, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
         @given(data=st.data())
         def example(data: st.DataObject) -> None:
             configuration = data.draw(desks(data.draw(worlds(data.draw(SOME_LARGE)))))
@@ -201,7 +203,7 @@ def test_a_failed_apply_leaves_nothing(blank: Blank, data: st.DataObject) -> Non
     assert status == 200 or dump(api.desk) == before
 
 
-@law(4, 60)
+@law(6, 60)
 def test_fields_that_nobody_declares_survive(blank: Blank, data: st.DataObject) -> None:
     api = blank.api
     world = data.draw(worlds(data.draw(SIZES)))
@@ -266,7 +268,7 @@ def test_a_rename_keeps_every_id_whatever_is_swapped(blank: Blank, data: st.Data
     assert dump(api.desk) == before
 
 
-@law(3, 60)
+@law(5, 60)
 def test_absent_deletes_once(blank: Blank, data: st.DataObject) -> None:
     api = blank.api
     world = data.draw(worlds(data.draw(SIZES)))

@@ -16,7 +16,7 @@ from values import anything
 
 GIT = {"manager": "git:helpdesk", "revision": "one"}
 OTHER = {"manager": "other"}
-SIZES = st.sampled_from([8, 15, 30])
+SIZES = st.sampled_from([20, 30])
 SHARES = st.sampled_from([0.3, 0.7, 1.0])
 RANDOM = st.randoms(use_true_random=True)
 
@@ -30,7 +30,7 @@ def objects(configuration: Configuration) -> set[tuple[str, tuple[Any, ...]]]:
     }
 
 
-@law(5, 80)
+@law(7, 80)
 def test_prune_deletes_what_the_manager_made_and_declares_no_more_and_nothing_else(
     blank: Blank, data: st.DataObject
 ) -> None:
@@ -70,7 +70,7 @@ def test_prune_deletes_what_the_manager_made_and_declares_no_more_and_nothing_el
     assert_nothing_new(apply(api, left, **more))
 
 
-@law(4, 60)
+@law(6, 60)
 def test_a_second_manager_is_refused_with_the_name_of_the_first_until_it_takes_over(
     blank: Blank, data: st.DataObject
 ) -> None:
