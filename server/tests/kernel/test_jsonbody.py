@@ -40,3 +40,11 @@ def test_what_cannot_be_read_takes_no_more_time_than_what_can(piece: bytes) -> N
     with pytest.raises(Problem):
         parse(raw)
     assert time.process_time() - began < 2
+
+
+def test_depth_beyond_all_measure_is_found_in_one_pass() -> None:
+    raw = b"[" * (1 << 23) + b"]" * (1 << 23)
+    began = time.process_time()
+    with pytest.raises(Problem, match="nested deeper"):
+        parse(raw)
+    assert time.process_time() - began < 5

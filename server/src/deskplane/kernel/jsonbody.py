@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
+from itertools import accumulate
 from math import isinf
 from typing import Any, NoReturn
 
@@ -54,19 +56,14 @@ _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant,
 
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string in JSON. One that does not end is taken whole, so that nothing is looked at twice."""
-_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _too_deep(raw: bytes) -> bool:
-    """Whether the parser would have to go deeper than allowed. Each round takes the innermost pairs away."""
-    brackets = _TEXT.sub(b"", raw).translate(_BRACKETS, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        brackets, before = brackets.replace(b"[]", b""), brackets
-        if brackets == before:
-            break
-    # what has no partner cannot be read, but must not lead the parser deep before it finds out
-    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
+    """Whether the parser would have to go deeper than allowed, in one pass: this is done for callers not yet known."""
+    steps = array("b", _TEXT.sub(b"", raw).translate(_STEPS, _NO_BRACKETS))
+    return max(accumulate(steps), default=0) > MAX_DEPTH
 
 
 def parse(raw: bytes) -> dict[str, Any]:
