@@ -129,9 +129,9 @@ class Claims:
         self.stored: dict[tuple[str, str, str], Held] = {}
         self.revisions: dict[str, str | None] = {}
 
-    def load(self, objects: Iterable[Key]) -> None:
-        """Reads every claim on these objects, and all of the manager's own of the listed kinds."""
-        names = [kind.name for kind in self.declaration.kinds]
+    def load(self, objects: Iterable[Key], *, own: bool = True) -> None:
+        """Reads every claim on these objects, and with `own` all of the manager's own of the listed kinds."""
+        names = [kind.name for kind in self.declaration.kinds] if own else []
         wanted = [object_id for _kind, object_id in objects]
         condition: ColumnElement[bool]
         if names and len(wanted) > MOST_BY_ID:

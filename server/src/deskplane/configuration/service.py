@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 
 from deskplane.configuration import differences, history, store
+from deskplane.configuration.consequences import cleared, gone_along
 from deskplane.configuration.deletion import Gone, blocking, refusal, remove
 from deskplane.configuration.entries import Document, Entry, Outcome
 from deskplane.configuration.names import Names
@@ -61,8 +62,9 @@ class Reconciliation:
     def apply(self, documents: Sequence[Document]) -> list[Entry]:
         """Applies the documents. Raises Problem with everything that is wrong; then nothing is written.
 
-        Answers an entry for each document, in their order, and then one for each object that was pruned. Afterwards
-        `released` has the objects whose fields were let go, and `not_declared` what could be pruned.
+        Answers an entry for each document, in their order, then one for each object that was pruned, and one for each
+        that a deletion took along or out of whose field it took a name. Afterwards `released` has the objects whose
+        fields were let go, and `not_declared` what could be pruned.
         """
         lock_configuration(self.work)
         entries = find_subjects(self.work, documents, self.names, self.troubles)
@@ -74,8 +76,7 @@ class Reconciliation:
             entries += pruned
             self.claims.weigh(entries, self.troubles)
         self.troubles.raise_any()
-        self._write(entries)
-        return entries
+        return [*entries, *self._write(entries)]
 
     # what should be
 
@@ -192,7 +193,8 @@ class Reconciliation:
 
     # writing
 
-    def _write(self, entries: Sequence[Entry]) -> None:
+    def _write(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Writes, and answers what followed from it."""
         changed = [entry for entry in entries if entry.outcome.action != "none"]
         if self.declaration.manager is None and changed:
             self.claims.load((entry.kind.name, entry.id) for entry in changed if entry.stored is not None)
@@ -200,6 +202,8 @@ class Reconciliation:
         if changed:
             self.work.change_configuration()
         gone = self._write_rows(changed)
+        along = gone_along(entries, gone, self.troubles)
+        self._weigh_along(along)
         self._tell(entries, changed, gone)
         self.claims.write()
         remember_renames(self.work, entries, whole=bool(self.declaration.kinds))
@@ -207,6 +211,17 @@ class Reconciliation:
         for entry in entries:
             self._beside(entry)
         self._settle(changed, gone)
+        return along + cleared([*entries, *along], gone)
+
+    def _weigh_along(self, along: Sequence[Entry]) -> None:
+        """What goes along may be another manager's."""
+        if not along:
+            return
+        ids = {entry.id for entry in along}
+        self.not_declared = [(kind, stored) for kind, stored in self.not_declared if stored.id not in ids]
+        self.claims.load([(entry.kind.name, entry.id) for entry in along], own=False)
+        self.claims.weigh(along, self.troubles)
+        self.troubles.raise_any()
 
     def _write_rows(self, changed: Sequence[Entry]) -> Gone:
         by_kind: dict[str, list[Entry]] = defaultdict(list)
