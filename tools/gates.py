@@ -319,6 +319,24 @@ def collection_variables(used: Environment, job: Job, tree: Path) -> dict[str, s
     return {**toolchain.tool_environment(used, folder), "ANSIBLE_COLLECTIONS_PATH": str(tree.parents[2])}
 
 
+def execution_environment(job: Job) -> Outcome:
+    """The execution environment's definition makes a context to build, and the collection adds no requirement to it."""
+    tree = unpack(job)
+    builder, context, needs = LINT.command("ansible-builder"), WORK / "execution-environment", WORK / "requirements.txt"
+    variables = collection_variables(LINT, job, tree)
+    shutil.rmtree(context, ignore_errors=True)
+    definition = tree / "extensions" / "awx" / "execution-environment.yml"
+    job.call([builder, "create", "-f", str(definition), "-c", str(context)], variables=variables)
+    if "name: deskplane.helpdesk" not in (context / "_build" / "requirements.yml").read_text():
+        raise Failed("the execution environment does not have the collection")
+    job.call([builder, "introspect", str(tree.parents[2])], variables=variables, output=needs)
+    said = needs.read_text()
+    job.write(said)
+    if "python: []" not in said or "system: []" not in said:
+        raise Failed("the collection asks more of an execution environment than meta/execution-environment.yml says")
+    return Outcome()
+
+
 def plugin_docs(job: Job) -> Outcome:
     tree = unpack(job)
     shutil.copy(ROOT / "galaxy.yml", tree)
@@ -407,6 +425,12 @@ def steps() -> list[Step]:
             ("environment", "environment-eda"),
         ),
         Step("ansible-lint", "ansible-lint, profile production", ansible_lint, ("environment-lint", "artefact")),
+        Step(
+            "execution-environment",
+            "ansible-builder takes the execution environment's definition",
+            execution_environment,
+            ("environment-lint", "artefact"),
+        ),
         Step("changelog", "antsibull-changelog lint", changelog, ("environment-lint",)),
         Step("environment-docs", "the documentation's environment", lambda job: environment(job, DOCS), counts=False),
         Step(
