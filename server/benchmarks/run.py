@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import ansible_costs
+import ansible_desk
 import desk_costs
 import seed
 from figures import HEAD, Row, percentile, summary, table
@@ -250,6 +251,7 @@ def ansible(bench: Bench) -> Iterator[Row]:
 
 def whole_desk(bench: Bench) -> Iterator[Row]:
     yield from desk_costs.measure(bench.directory, bench.rounds)
+    yield from ansible_desk.measure(bench.directory, 1 if bench.quick else 3)
 
 
 # In this order: the large desk is a copy of the small one before it runs, and what writes comes after what reads.
@@ -285,7 +287,7 @@ def main() -> int:
     parser.add_argument("--directory", help="keep databases and logs in this (empty) directory")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then, too
-    rows: list[Row] = []
+    measured: dict[str, list[Row]] = {}
     with working_directory(options.directory) as directory:
         bench = Bench(directory, options.quick)
         if not options.json:
@@ -294,7 +296,7 @@ def main() -> int:
             for name, measure in MEASURES.items():
                 if not options.only or name in options.only:
                     for row in measure(bench):
-                        rows.append(row)
+                        measured.setdefault(name, []).append(row)
                         if not options.json:
                             print(row, flush=True)
         except BenchmarkError as error:
@@ -302,6 +304,7 @@ def main() -> int:
             return 2
         finally:
             bench.close()
+    rows = [row for some in measured.values() for row in some]
     share = statistics.median(bench.generator_share) if bench.generator_share else 0.0
     circumstances = (
         f"The load generator took {share:.0%} of {CORES} cores; {CONNECTIONS} connections unless said otherwise; each "
@@ -313,15 +316,20 @@ def main() -> int:
     else:
         print(f"\n{circumstances}\n{summary(rows)}")
     if options.write_docs:
-        write_docs([table(rows), circumstances, f"{summary(rows)}."])
+        desk = measured.pop("desk", [])
+        others = [row for some in measured.values() for row in some]
+        if desk:
+            write_docs("desk figures", [table(desk), f"{summary(desk)}."])
+        if others:
+            write_docs("figures", [table(others), circumstances, f"{summary(others)}."])
     return 0 if all(row.ok for row in rows) else 1
 
 
-def write_docs(paragraphs: list[str]) -> None:
-    """Puts the figures between the two marks of docs/performance.md."""
+def write_docs(what: str, paragraphs: list[str]) -> None:
+    """Puts figures between their two marks in docs/performance.md."""
     page = HERE.parents[1] / "docs" / "performance.md"
     text = page.read_text()
-    begin, end = "<!-- figures: written by run.py --write-docs -->\n", "<!-- end of figures -->"
+    begin, end = f"<!-- {what}: written by run.py --write-docs -->\n", f"<!-- end of {what} -->"
     before, after = text.split(begin)[0], text.split(end)[1]
     page.write_text(before + begin + "\n" + "\n\n".join(paragraphs) + "\n\n" + end + after)
 
