@@ -270,6 +270,7 @@ def test_a_desk_that_changed_meanwhile_shows_the_new_plan(run: Run, desk: Script
         ("", "is no plan"),
         ("labels: []", "is no plan"),
         ("[1]", "is no plan"),
+        ("[" * 100_000, "is no plan"),
         ('{"deskplane_plan": 2}', "is a plan of another version"),
     ],
 )
@@ -370,6 +371,8 @@ def test_what_stands_between_us_and_the_desk_is_one_line(run: Run, desk: Scripte
     assert "is the desk running" in line("--url", "http://127.0.0.1:1")
     assert "DESKPLANE_CA_PATH gone does not exist" in line("--url", "https://127.0.0.1:1", "--ca-path", "gone")
     assert "gone: No such file" in line("--api-key-file", "gone")
+    for seconds in ("0", "nan", "inf", "1e300"):
+        assert "DESKPLANE_TIMEOUT must be more than 0 seconds" in line("--timeout", seconds)
     desk.script = [(200, "<html><title>Hotel Wi-Fi</title></html>")]
     assert 'an HTML page ("Hotel Wi-Fi") instead of a desk\'s answer' in line()
     desk.script = [problem(401, "unauthorized", "the key is unknown")]

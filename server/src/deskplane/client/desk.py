@@ -181,8 +181,8 @@ def desk_for(options: Mapping[str, Any], environ: Mapping[str, str] | None = Non
     url = re.sub(r"/api(/v1)?/*$", "", str(options["deskplane_url"]).strip().rstrip("/"))
     environ = os.environ if environ is None else environ
     timeout = options.get("deskplane_timeout")
-    if timeout is not None and timeout <= 0:
-        raise DeskFailure("deskplane_timeout must be more than 0 seconds")
+    if timeout is not None and not 0 < timeout <= 86400:
+        raise DeskFailure("deskplane_timeout must be more than 0 seconds, and a day (86400) at most")
     settings = (options.get("deskplane_validate_certs") is not False, options.get("deskplane_ca_path"), timeout or 30)
     proxies = tuple(sorted((name, str(value)) for name, value in environ.items() if name.lower().endswith("_proxy")))
     # A forked worker must not speak on the socket of its parent: hence the process.

@@ -71,6 +71,7 @@ class Entry:
     """One document with the object that it speaks of.
 
     `stored` may be deleted softly; `alive` is not. A new object has its id already, so that others can refer to it.
+    `nameless` says that part of its key is not there yet, so that it cannot be written even in a dry run.
     """
 
     document: Document
@@ -78,6 +79,7 @@ class Entry:
     id: str
     renamed: Key | None = None
     writable: State = field(default_factory=dict)
+    nameless: bool = False
     outcome: Outcome = field(default_factory=Outcome)
 
     def __post_init__(self) -> None:

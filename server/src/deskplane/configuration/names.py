@@ -111,6 +111,7 @@ class Names:
             ]
             assert entry.outcome.after is not None
             entry.writable = _without(entry.kind, entry.outcome.after, missing)
+            entry.nameless = any(path[0] in entry.kind.key for _target, _name, path in missing)
             for target, name, path in missing:
                 if allow_unresolved:
                     entry.outcome.unresolved.append({"field": ".".join(map(str, path)), "kind": target, "name": name})

@@ -172,6 +172,7 @@ class Claims:
             if both and not self.declaration.force:
                 troubles.clash(place, self._owned_by_another(entry, both, other))
             elif both:
+                outcome.warnings.append(f"{_listed(both)} is taken over from {other.manager}")
                 left = {path: value for path, value in other.declared.items() if path not in both}
                 held[other.manager] = replace(other, declared=left)
         owner = next((other for other in others if other.owns), None)
@@ -181,6 +182,7 @@ class Claims:
                 troubles.clash(place, self._owned_by_another(entry, [], owner))
             owns = outcome.adopted = True
         if owns and owner is not None:
+            outcome.warnings.append(f"the object is taken over from {owner.manager}")
             held[owner.manager] = replace(held[owner.manager], owns=False)
         outcome.released = sorted(mine.declared.keys() - declared.keys()) if mine is not None else []
         key = list(entry.key)
@@ -196,7 +198,7 @@ class Claims:
         held.clear()
 
     def _owned_by_another(self, entry: Entry, fields: Sequence[str], other: Held) -> Problem:
-        shown = ", ".join(fields[:MOST_NAMED]) if fields else "the object"
+        shown = _listed(fields) if fields else "the object"
         revision = self.revisions.get(other.manager)
         at = f" (revision {revision})" if revision else ""
         return conflict(
@@ -302,6 +304,11 @@ class Claims:
             session.execute(insert(Manager).values(name=name, **values))
         elif there.revision != self.declaration.revision and self.declaration.revision is not None:
             session.execute(update(Manager).where(Manager.name == name).values(**values))
+
+
+def _listed(fields: Sequence[str]) -> str:
+    more = f" and {len(fields) - MOST_NAMED} more" if len(fields) > MOST_NAMED else ""
+    return ", ".join(fields[:MOST_NAMED]) + more
 
 
 def _takes_the_name(entry: Entry, held: Held) -> bool:

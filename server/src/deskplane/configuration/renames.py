@@ -14,8 +14,8 @@ from deskplane.kernel.work import Work
 
 
 def remember_renames(work: Work, entries: Sequence[Entry], *, whole: bool) -> None:
-    """Notes the renames whose old names the same document declares too, and forgets those that it does not speak of
-    any more. Only a whole desk's document can do either."""
+    """Notes the renames whose old names the same document declares too, done now or before, and forgets those that it
+    does not speak of any more. Only a whole desk's document can do either."""
     if not whole:
         return
     declared = {(entry.kind.name, entry.document.key) for entry in entries}
@@ -26,7 +26,10 @@ def remember_renames(work: Work, entries: Sequence[Entry], *, whole: bool) -> No
     new = [
         {"kind": entry.kind.name, "object_id": entry.id, "old_key": list(entry.document.earlier_key or ())}
         for entry in entries
-        if entry.renamed is not None and (entry.kind.name, entry.document.earlier_key) in declared
+        if (entry.renamed is not None or entry.id not in noted[entry.kind.name])
+        and entry.outcome.after is not None
+        and entry.document.earlier_key not in (None, entry.document.key)
+        and (entry.kind.name, entry.document.earlier_key) in declared
     ]
     renamed_again = {(row["kind"], row["object_id"]) for row in new}
     for kind, object_ids in noted.items():

@@ -228,13 +228,17 @@ class Reconciliation:
         for entry in changed:
             by_kind[entry.kind.name].append(entry)
         order = [kind for kind in self.work.registry.writing_order if kind.name in by_kind]
+        there = {
+            name: [entry for entry in found if entry.outcome.after is not None and not entry.nameless]
+            for name, found in by_kind.items()
+        }
         for kind in order:
             renamed = [entry.id for entry in by_kind[kind.name] if entry.renamed is not None]
             if len(renamed) > 1:
                 store.set_names_aside(self.work, kind, renamed)
-            self._write_kind(kind, [entry for entry in by_kind[kind.name] if entry.outcome.after is not None])
+            self._write_kind(kind, there[kind.name])
         for kind in order:
-            self._write_parts(kind, [entry for entry in by_kind[kind.name] if entry.outcome.after is not None])
+            self._write_parts(kind, there[kind.name])
         gone = Gone()
         for kind in self.work.registry.deleting_order:
             going = [entry for entry in by_kind.get(kind.name, ()) if entry.outcome.action == "delete"]

@@ -75,8 +75,9 @@ def read(path: str) -> PlanFile:
             raise BadPlanFile(f"{path} is damaged: plan again")
         plan, options = dict(document["plan"]), dict(document["options"])
         plan["digest"] = document["digest"]
-        return PlanFile(document["url"], declared, options, list(document["secrets"]), plan)
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        secrets = [str(name) for name in document["secrets"]]
+        return PlanFile(document["url"], declared, options, secrets, plan)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, BadPlanFile):
             raise
         raise BadPlanFile(
