@@ -194,6 +194,7 @@ def return_doc(field: dict[str, Any]) -> dict[str, Any]:
         found["elements"] = field["elements"]
     if field.get("secret"):
         found["description"].append("Never shown; where there is one, a fixed word stands in its place.")
+        found["type"] = "str"
     if field.get("options"):
         found["contains"] = {part["name"]: return_doc(part) for part in field["options"]}
     return found

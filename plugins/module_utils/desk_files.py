@@ -240,11 +240,18 @@ def plain_secrets(configuration: Mapping[str, Any]) -> set[str]:
 def _collect_secrets(fields: Mapping[str, Any], item: Any, found: set[str]) -> None:
     for name, value in item.items() if isinstance(item, dict) else ():
         expected = fields.get(name)
-        if expected == "secret" and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            found.add(str(value))
+        if expected == "secret":
+            found |= _texts(value)
         elif isinstance(expected, dict):
             for inner in value if isinstance(value, list) else [value]:
                 _collect_secrets(expected, inner, found)
+
+
+def _texts(value: Any) -> set[str]:
+    """The texts of a secret; one that is an object, but no reference, has several."""
+    if isinstance(value, dict) and "$secret" not in value:
+        return {text for item in value.values() for text in _texts(item)}
+    return {str(value)} if isinstance(value, (str, int, float)) and not isinstance(value, bool) else set()
 
 
 def _files(sources: Sequence[str], findings: list[Finding], locate: Callable[[str], str]) -> dict[str, str]:

@@ -59,8 +59,13 @@ options:
       - PATCH
   headers:
     description:
-      - Headers that are sent.
+      - Headers that are sent; who may read webhooks sees them.
       - "A new one has V(Content-Type: application/json)."
+    type: dict
+  secret_headers:
+    description:
+      - Further headers that are sent and never shown, such as C(Authorization).
+      - It is written only, and compared on the server; the same value again is no change.
     type: dict
   body:
     description:
@@ -171,8 +176,14 @@ webhook:
       returned: success
     headers:
       description:
-        - Headers that are sent.
+        - Headers that are sent; who may read webhooks sees them.
       type: dict
+      returned: success
+    secret_headers:
+      description:
+        - Further headers that are sent and never shown, such as C(Authorization).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
       returned: success
     body:
       description:
@@ -203,6 +214,7 @@ webhook:
     method: POST
     headers:
       Content-Type: application/json
+    secret_headers: (secret)
     body:
       text: "${event}: ${ticket_number} ${subject}"
     events:
@@ -271,6 +283,7 @@ DECLARATION = Resource(
         "url": {"type": "str"},
         "method": {"type": "str", "choices": ["GET", "POST", "PUT", "DELETE", "PATCH"]},
         "headers": {"type": "dict"},
+        "secret_headers": {"type": "dict", "no_log": True},
         "body": {"type": "raw"},
         "events": {
             "type": "list",

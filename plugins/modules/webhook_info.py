@@ -95,8 +95,14 @@ webhooks:
       returned: success
     headers:
       description:
-        - Headers that are sent.
+        - Headers that are sent; who may read webhooks sees them.
       type: dict
+      returned: success
+    secret_headers:
+      description:
+        - Further headers that are sent and never shown, such as C(Authorization).
+        - Never shown; where there is one, a fixed word stands in its place.
+      type: str
       returned: success
     body:
       description:
@@ -137,6 +143,7 @@ webhooks:
       method: POST
       headers:
         Content-Type: application/json
+      secret_headers: (secret)
       body:
         text: "${event}: ${ticket_number} ${subject}"
       events:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ from deskplane.kernel.fields import (
 from deskplane.kernel.kind import Kind
 from deskplane.kernel.words import ENDED
 from deskplane.service_levels.calendars import Country, Subdivision, Windows
+from deskplane.webhooks.headers import SecretHeaders
 from deskplane.webhooks.schemas import PLACEHOLDERS, WebhookSecret
 
 Names = Mapping[str, Sequence[str]]
@@ -57,6 +59,8 @@ BODIES = st.dictionaries(LINE, TREES, max_size=3) | st.lists(TREES, max_size=3)
 
 
 def _text(part: Text) -> st.SearchStrategy[Any]:
+    if isinstance(part, SecretHeaders):
+        return _headers().filter(bool).map(lambda found: {f"X-Secret-{name}": value for name, value in found.items()})
     if isinstance(part, WebhookSecret):
         return st.binary(min_size=24, max_size=64).map(lambda raw: "whsec_" + base64.b64encode(raw).decode())
     if isinstance(part, Email):
@@ -105,6 +109,13 @@ def _windows() -> st.SearchStrategy[Any]:
     )
 
 
+def _headers() -> st.SearchStrategy[Any]:
+    token = st.from_regex(r"X-[A-Za-z0-9]{1,8}", fullmatch=True)
+    return st.dictionaries(token, st.from_regex(r"[!-~]{0,12}", fullmatch=True), max_size=3).filter(
+        lambda found: len({name.lower() for name in found}) == len(found)
+    )
+
+
 def _items(part: Items, names: Names) -> st.SearchStrategy[Any]:
     must = {name: value_of(inner, names) for name, inner in part.parts.items() if inner.must_have}
     may = {name: anything(inner, names) for name, inner in part.parts.items() if not inner.must_have}
@@ -137,10 +148,7 @@ def value_of(part: Described, names: Names) -> st.SearchStrategy[Any]:
     if isinstance(part, Group):
         return st.fixed_dictionaries({}, optional={name: anything(inner, names) for name, inner in part.parts.items()})
     if isinstance(part, TextMap):
-        token = st.from_regex(r"X-[A-Za-z0-9]{1,8}", fullmatch=True)
-        return st.dictionaries(token, st.from_regex(r"[!-~]{0,12}", fullmatch=True), max_size=3).filter(
-            lambda found: len({name.lower() for name in found}) == len(found)
-        )
+        return _headers()
     if isinstance(part, AnyJson):
         return BODIES
     if isinstance(part, Flag):
@@ -187,6 +195,8 @@ def _setting(key: str, names: Names) -> st.SearchStrategy[Any]:
 def _consistent(kind: Kind, found: dict[str, Any]) -> dict[str, Any]:
     if kind.name == "webhook" and found.get("method") == "GET":
         return found | {"body": None}
+    if kind.name == "webhook" and found.get("body") is not None:
+        return {"method": "POST"} | found  # the one that is there may be a GET
     return found
 
 
@@ -200,6 +210,8 @@ def respelled(part: Described, value: Any) -> Any:
         return [respelled(part.inner, item) for item in reversed(value)]
     if isinstance(part, Group):
         return {name: respelled(part.parts[name], inner) for name, inner in reversed(value.items())}
+    if isinstance(part, SecretHeaders):
+        return json.dumps(dict(reversed(value.items())), indent=1)
     if isinstance(part, (TextMap, AnyJson)) and isinstance(value, dict):
         return dict(reversed(value.items()))
     if isinstance(part, TimeOfDay):

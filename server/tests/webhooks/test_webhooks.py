@@ -60,6 +60,17 @@ UNSENDABLE: list[tuple[dict[str, Any], str, str]] = [
     ({"secret": "whsec_" + "*" * 40}, "#/secret", "bad_format"),
     ({"enabled": 1}, "#/enabled", "wrong_type"),
 ]
+UNSENDABLE += [
+    ({"secret_headers": fields["headers"]}, pointer.replace("#/headers", "#/secret_headers"), code)
+    for fields, pointer, code in UNSENDABLE
+    if "headers" in fields
+]
+UNSENDABLE += [
+    ({"secret_headers": "Bearer abc"}, "#/secret_headers", "bad_format"),
+    ({"secret_headers": "[" * 30_000}, "#/secret_headers", "bad_format"),
+    ({"secret_headers": '["a"]'}, "#/secret_headers", "wrong_type"),
+    ({"headers": {"X-A": "1"}, "secret_headers": {"x-a": "2"}}, "#/headers/X-A", "repeated"),
+]
 
 
 def test_what_could_not_be_sent_is_not_kept(api: Api) -> None:
@@ -68,6 +79,27 @@ def test_what_could_not_be_sent_is_not_kept(api: Api) -> None:
         refused = api.apply("webhooks", status=422, name="hook", **{"url": URL, **fields})
         assert [(entry["pointer"], entry["code"]) for entry in refused["errors"]] == [(pointer, code)], fields
     assert dump(api.desk) == before
+
+
+def test_secret_headers_are_kept_whole_and_never_shown(api: Api) -> None:
+    made = api.apply("webhooks", name="hook", url=URL, secret_headers={"Authorization": "Bearer abc", "X-B": "1"})
+    assert made["after"]["secret_headers"] == "(secret)"
+    same = '{"X-B": "1",\n "Authorization": "Bearer abc"}'
+    for again in (same, "(secret)", {"$secret": "webhook/hook/secret_headers"}):
+        assert api.apply("webhooks", name="hook", secret_headers=again)["action"] == "none"
+    fewer = api.apply("webhooks", name="hook", secret_headers={"Authorization": "Bearer abc"})
+    assert fewer["changes"] == [{"field": "secret_headers", "before": "(secret)", "after": "(secret)"}]
+    refused = api.apply("webhooks", status=422, name="hook", headers={"authorization": "Basic abc"})
+    assert refused["errors"][0]["detail"] == "is one of secret_headers too"
+    none = api.apply("webhooks", name="hook", secret_headers={})
+    assert none["changes"] == [{"field": "secret_headers", "before": "(secret)", "after": None}]
+
+
+def test_a_header_that_looks_like_a_secret_is_kept_with_a_warning(api: Api) -> None:
+    for name in ("Authorization", "X-API-Key", "x-gitlab-token", "Cookie"):
+        made = api.apply("webhooks", name="hook", url=URL, headers={name: "abc", "Content-Type": "text/plain"})
+        assert [name in warning and "secret_headers" in warning for warning in made["warnings"]] == [True]
+        assert made["after"]["headers"][name] == "abc"
 
 
 def test_every_placeholder_is_taken_in_both_spellings(api: Api) -> None:

@@ -159,6 +159,7 @@ KINDS: Dict[str, Dict[str, Any]] = {
             "description": "text",
             "url": "text",
             "method": "text",
+            "secret_headers": "secret",
             "events": "text",
             "secret": "secret",
         },

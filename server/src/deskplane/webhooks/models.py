@@ -22,6 +22,7 @@ class Webhook(KindRow, Base):
     url: Mapped[str] = mapped_column(String(2000))
     method: Mapped[str] = mapped_column(String(6))
     headers: Mapped[dict[str, str]] = mapped_column(Json)
+    secret_headers: Mapped[str | None] = mapped_column(Text)
     body: Mapped[Any] = mapped_column(Json, nullable=True)
     events: Mapped[list[str]] = mapped_column(Json)
     secret: Mapped[str | None] = mapped_column(Text)

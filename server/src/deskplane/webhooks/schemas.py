@@ -14,6 +14,7 @@ from deskplane.kernel.compound import AnyJson, SetOf, TextMap
 from deskplane.kernel.fields import SECRET_SHOWN, SECRET_WANTED_SHOWN, Choice, Flag, Name, Ref, Text, Url, refuse
 from deskplane.kernel.kind import Check, Kind
 from deskplane.kernel.words import EVENTS
+from deskplane.webhooks.headers import SecretHeaders, check_headers
 from deskplane.webhooks.models import Webhook
 
 PLACEHOLDERS: dict[str, str] = {
@@ -33,16 +34,6 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 LARGEST_BODY = 32_768
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}|\$\{\s*([^{}]*?)\s*\}")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = {
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "webhook-id",
-    "webhook-timestamp",
-    "webhook-signature",
-}
 
 
 def check_body(value: Any) -> None:
@@ -93,7 +84,10 @@ class WebhookSchema(Schema):
     enabled = Flag("Whether it is told.", default=True)
     url = Url("Address that is called.", required=True)
     method = Choice("HTTP method.", METHODS, default="POST")
-    headers = TextMap("Headers that are sent.", default={"Content-Type": "application/json"})
+    headers = TextMap(
+        "Headers that are sent; who may read webhooks sees them.", default={"Content-Type": "application/json"}
+    )
+    secret_headers = SecretHeaders("Further headers that are sent and never shown, such as C(Authorization).")
     body = AnyJson(
         "JSON body, in whose texts V(${ticket_number}), V(${subject}), V(${status}), V(${priority}), "
         "V(${assigned_to}), V(${customer}), V(${department}), V(${event}), V(${timestamp}) and V(${url}) are filled "
@@ -107,19 +101,8 @@ class WebhookSchema(Schema):
 
 
 def check(found: Check) -> None:
-    """Header names must be tokens (RFC 9110, 5.6.2), each once and not those that the sender sets; values are visible
-    ASCII (5.5), since everything else is read differently by different servers."""
-    seen: set[str] = set()
-    for name, value in found.after["headers"].items():
-        if name.lower() in seen:
-            found.refuse(f"headers.{name}", "repeated", "stands there twice; case does not matter in names of headers")
-        seen.add(name.lower())
-        if not re.fullmatch(r"([!-~]([ !-~]*[!-~])?)?", value):
-            found.refuse(f"headers.{name}", "bad_format", "must be visible ASCII, without spaces around it")
-        if not _TOKEN.fullmatch(name):
-            found.refuse(f"headers.{name}", "bad_format", "is no name of a header")
-        elif name.lower() in _OURS:
-            found.refuse(f"headers.{name}", "reserved", "is set by the sender")
+    """The rules of headers; and a GET request has no body."""
+    check_headers(found)
     if found.after["method"] == "GET" and found.after["body"] is not None:
         found.refuse("body", "not_allowed", "a GET request has no body")
 
@@ -163,6 +146,7 @@ WEBHOOK = Kind(
         "url": "https://chat.example.org/hooks/desk",
         "method": "POST",
         "headers": {"Content-Type": "application/json"},
+        "secret_headers": "(secret)",
         "body": {"text": "${event}: ${ticket_number} ${subject}"},
         "events": ["ticket_closed", "ticket_created"],
         "secret": "(secret)",

@@ -245,7 +245,8 @@ def test_references_are_replaced_by_the_secrets_that_are_given():
     (found,) = desk_files.with_secrets(configuration, {"x": "hunter2"})["departments"]
     assert (found["imap"], found["smtp"]) == ({"password": "hunter2"}, {"password": {"$secret": "y"}})
     plain = {"departments": [{"imap": {"password": "hunter3"}}], "users": [{"password": "hunter4"}], "labels": [{"name": "l"}]}
-    assert desk_files.plain_secrets(plain) == {"hunter3", "hunter4"}
+    plain["webhooks"] = [{"headers": {"X-A": "b"}, "secret_headers": {"X-C": "hunter5"}}, {"secret_headers": {"$secret": "x"}}]
+    assert desk_files.plain_secrets(plain) == {"hunter3", "hunter4", "hunter5"}
 
 
 TEXTS = ["NO", "y", "17:30", "08:30", "010", "0o17", "1e5", "1_000", "2026-11-21", "~", "", " a ", "a: b", "- x", "#", "=", "<<"]
