@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -28,17 +33,11 @@ class Runs:
 
     def play(self, *arguments, playbooks=("deploy.yml",), hosts=HOSTS, trouble=(), code=0, warns=None, **variables):
         """Run the playbook, which must end with this code; answer how long it took."""
-        usual = {
-            "DESKPLANE_URL": self.desk["deskplane_url"],
-            "DESKPLANE_API_KEY": self.desk["deskplane_api_key"],
-            "ANSIBLE_CALLBACKS_ENABLED": "deskplane.helpdesk.incident",
-            "ANSIBLE_NOCOLOR": "1",
-            "SHOP_API_TOKEN": "canary-of-the-environment",
-        }
-        environ = {**os.environ, **usual, **variables}
-        command = ["ansible-playbook", "-i", hosts, "-c", "local", *playbooks, "-e", json.dumps({"trouble": list(trouble)})]
+        command = self.command(playbooks, hosts, trouble)
         began = time.monotonic()
-        done = subprocess.run(command + list(arguments), env=environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command + list(arguments), env=self.environ(variables), capture_output=True, text=True, check=False
+        )
         took = time.monotonic() - began
         said = " ".join((done.stdout + done.stderr).split())
         assert done.returncode == code, "exit code %d instead of %d: %s" % (done.returncode, code, said)
@@ -48,6 +47,48 @@ class Runs:
         assert warns is None or re.search(warns, said), "no warning %r in: %s" % (warns, said)
         assert self.desk["deskplane_api_key"] not in said
         return took
+
+    def command(self, playbooks, hosts, trouble):
+        return ["ansible-playbook", "-i", hosts, "-c", "local", *playbooks, "-e", json.dumps({"trouble": list(trouble)})]
+
+    def environ(self, variables):
+        usual = {
+            "DESKPLANE_URL": self.desk["deskplane_url"],
+            "DESKPLANE_API_KEY": self.desk["deskplane_api_key"],
+            "ANSIBLE_CALLBACKS_ENABLED": "deskplane.helpdesk.incident",
+            "ANSIBLE_NOCOLOR": "1",
+            "SHOP_API_TOKEN": "canary-of-the-environment",
+        }
+        environ = {**os.environ, **usual, **variables}
+        return {name: value for name, value in environ.items() if value is not None}
+
+    def killed(self, sign, **variables):
+        """Send a signal to a run that has failed on some hosts and is busy on others; answer how it ended."""
+        with tempfile.TemporaryFile("w+") as output:
+            process = subprocess.Popen(
+                self.command(["deploy.yml"], HOSTS, ["failed", "endless"]),
+                env=dict(self.environ(variables), PYTHONUNBUFFERED="1"),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                # Shells let what they start in the background ignore Ctrl-C, and whoever is started inherits that.
+                preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            )
+            said, until = "", time.monotonic() + 60
+            while "TASK [Take long]" not in said:
+                assert process.poll() is None and time.monotonic() < until, said
+                time.sleep(0.1)
+                output.seek(0)
+                said = output.read()
+            # Ansible starts what does the task only after it has said so, and a signal just then is another matter.
+            time.sleep(1)
+            os.killpg(process.pid, sign)
+            code = process.wait(30)
+            output.seek(0)
+            said = output.read()
+        assert "Done." not in said and "deskplane" not in said, said
+        return code
 
     def get(self, path):
         request = urllib.request.Request(
@@ -183,6 +224,58 @@ def no_desk_changes_no_outcome(runs, unique):
     assert runs.play(trouble=["failed"], code=2, warns="refused", **bad["refused the connection"]) < 30
 
 
+PROBLEM = json.dumps({"type": "about:blank", "title": "Broken", "status": 500, "detail": "It broke.", "request_id": "r1"}).encode()
+# What a desk that is not well sends, what the plugin says to that, and within how many seconds.
+SICK = {
+    "an HTML page": [b"HTTP/1.1 500 Broken\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"],
+    "It broke": [b"HTTP/1.1 500 Broken\r\nDeskplane-Version: 0.1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(PROBLEM), PROBLEM)],
+    "HTTP 503": [b"HTTP/1.1 503 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"],
+    "no JSON": [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"],
+    "does not speak HTTP": [b"SSH-2.0-OpenSSH_9.2\r\n"],
+    # Each byte is in time, the whole is not.
+    "did not answer within 2 s": [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"] + [b" "] * 100,
+}
+
+
+@contextlib.contextmanager
+def sick_desk(answer):
+    """The address of something that sends these bytes, half a second apart, to whoever asks."""
+
+    def serve(connection):
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            for part in answer:
+                connection.sendall(part)
+                time.sleep(0.5 if len(answer) > 1 else 0)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+
+
+def no_sick_desk_changes_an_outcome(runs, unique):
+    for warning, answer in SICK.items():
+        with sick_desk(answer) as url:
+            for trouble, code in ((["failed"], 2), ([], 0)):
+                runs.play(trouble=trouble, code=code, warns=warning, DESKPLANE_URL=url, DESKPLANE_INCIDENT_TIME_LIMIT="2")
+
+
+def a_killed_run_ends_as_it_would_and_opens_nothing(runs, unique):
+    key = "killed@%s" % unique
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        without = runs.killed(sign, ANSIBLE_CALLBACKS_ENABLED=None)
+        assert runs.killed(sign, DESKPLANE_INCIDENT_CORRELATION_KEY=key) == without != 0
+    assert not runs.tickets(key)
+    # Nothing is left behind that would keep the next run from counting.
+    runs.play(trouble=["failed"], code=2, DESKPLANE_INCIDENT_CORRELATION_KEY=key)
+    runs.only(key, status="open", occurrences=1)
+
+
 def main():
     runs = Runs(sys.argv[1])
     unique = os.urandom(4).hex()
@@ -195,6 +288,8 @@ def main():
         without_awx_it_is_project_playbook_and_inventory,
         two_playbooks_of_one_command_are_two_runs,
         no_desk_changes_no_outcome,
+        no_sick_desk_changes_an_outcome,
+        a_killed_run_ends_as_it_would_and_opens_nothing,
     ):
         print(trial.__name__.replace("_", " "), flush=True)
         trial(runs, unique)
