@@ -154,12 +154,13 @@ def cascade_field(kind: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_option(field: dict[str, Any], kind: dict[str, Any]) -> dict[str, Any]:
-    """Only the name of an object is needed by every task; O(state=absent) gives nothing else."""
-    is_name = field["name"] == kind["key"][-1]
+    """Only what names an object is needed by every task; O(state=absent) gives nothing else."""
+    names_it = field["name"] in kind["key"]
+    needed = bool(field.get("required"))
     words = list(field["description"])
-    if field.get("required") and not is_name:
+    if needed and not names_it:
         words.append(f"Needed to make a {kind['title']}.")
-    return {**field, "required": is_name, "description": words}
+    return {**field, "required": needed and names_it, "description": words}
 
 
 def module_fields(kind: dict[str, Any]) -> list[dict[str, Any]]:

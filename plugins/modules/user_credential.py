@@ -323,6 +323,12 @@ user:
               \ memberships and contacts."
           type: str
           returned: success
+    groups:
+      description:
+        - Names of the groups that the user is in. A group lists its members.
+      type: list
+      returned: success
+      elements: str
     features:
       description:
         - What the user works with.
@@ -397,6 +403,8 @@ user:
     memberships:
       - customer: ACME
         role: member
+    groups:
+      - Second level
     features:
       helpdesk_enabled: true
       time_tracking_enabled: true

@@ -108,6 +108,12 @@ users:
               \ memberships and contacts."
           type: str
           returned: success
+    groups:
+      description:
+        - Names of the groups that the user is in. A group lists its members.
+      type: list
+      returned: success
+      elements: str
     features:
       description:
         - What the user works with.
@@ -192,6 +198,8 @@ users:
       memberships:
         - customer: ACME
           role: member
+      groups:
+        - Second level
       features:
         helpdesk_enabled: true
         time_tracking_enabled: true

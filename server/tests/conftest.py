@@ -68,7 +68,7 @@ class Api:
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.get_data(as_text=True)}"
         return answer.get_json() if answer.data else None
 
-    def apply(self, kind: str, status: int | None = None, dry_run: bool = False, **fields: Any) -> Any:
+    def apply(self, kind: str, /, status: int | None = None, dry_run: bool = False, **fields: Any) -> Any:
         """POST /<kind>/apply"""
         path = f"/{kind}/apply" + ("?dry_run=true" if dry_run else "")
         answer = self.request("POST", path, fields)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from deskplane.customers.contracts import Days, Slots
+from deskplane.customers.currencies import Currency
 from deskplane.desks.rules import NAMING
 from deskplane.desks.schedule import Schedule
 from deskplane.desks.settings import SETTINGS
@@ -33,6 +36,7 @@ from deskplane.kernel.fields import (
     Whole,
 )
 from deskplane.kernel.kind import Kind
+from deskplane.kernel.placeholders import Templated
 from deskplane.kernel.words import ENDED
 from deskplane.service_levels.calendars import Country, Subdivision, Windows
 from deskplane.webhooks.headers import SecretHeaders
@@ -74,7 +78,12 @@ def _text(part: Text) -> st.SearchStrategy[Any]:
     if isinstance(part, TimeOfDay):
         return st.integers(0, part.latest).map(_time)
     if isinstance(part, Amount):
-        return st.integers(0, 10**9 - 1).map(lambda cents: f"{cents // 100}.{cents % 100:02}")
+        return st.integers(0, 10 ** (part.whole_digits + 2) - 1).map(lambda cents: f"{cents // 100}.{cents % 100:02}")
+    if isinstance(part, Currency):
+        return st.sampled_from(["EUR", "usd", "JPY"])
+    if isinstance(part, Templated):
+        plain = st.text(LETTERS, min_size=1, max_size=20).filter(lambda text: text.strip() and "{" not in text)
+        return plain.map(lambda text: text + "${ticket_number}")
     if isinstance(part, Country):
         return st.sampled_from(["DE", "fr", "JP"])
     if isinstance(part, Subdivision):
@@ -120,6 +129,8 @@ def _items(part: Items, names: Names) -> st.SearchStrategy[Any]:
     must = {name: value_of(inner, names) for name, inner in part.parts.items() if inner.must_have}
     may = {name: anything(inner, names) for name, inner in part.parts.items() if not inner.must_have}
     item = st.fixed_dictionaries(must, optional=may)
+    if isinstance(part, Slots):  # one that ends a few days later ends after it begins
+        item = item.map(lambda slot: slot | {"ends_after_days": 3})
     if part.named_by == ("from", "to"):  # a step of a workflow, that goes with whatever is final
         item = item.filter(lambda step: step["from"] != step["to"] and step["from"] not in ENDED)
     return st.lists(item, max_size=3, unique_by=lambda item: str([item[name] for name in part.named_by]))
@@ -133,6 +144,8 @@ def value_of(part: Described, names: Names) -> st.SearchStrategy[Any]:
         return st.lists(st.sampled_from(list(names[part.kind])), max_size=3)
     if isinstance(part, Windows):
         return _windows()
+    if isinstance(part, Days):
+        return st.lists(st.sampled_from(["all", "weekends", "monday", "friday"]), min_size=1, max_size=3)
     if isinstance(part, Items):
         return _items(part, names)
     if isinstance(part, ListOf):
@@ -198,6 +211,24 @@ def _consistent(kind: Kind, found: dict[str, Any]) -> dict[str, Any]:
     if kind.name == "webhook" and found.get("body") is not None:
         return {"method": "POST"} | found  # the one that is there may be a GET
     return found
+
+
+_counter = itertools.count(1)
+
+
+def fresh_key(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a name that nothing has yet, of the first customer where it needs one; settings have theirs
+    already."""
+    if kind.fixed:
+        return document
+    number = next(_counter)
+    last = kind.fields[kind.key[-1]]
+    if isinstance(last, Choice):  # there are as many as there are words, for each customer and for all of them
+        customer = (None, "ACME", "Zweite GmbH/Süd")[number // len(last.choices) % 3]
+        return {**document, kind.key[0]: customer, kind.key[-1]: last.choices[number % len(last.choices)]}
+    name = f"made{number}@example.org" if isinstance(last, Email) else f"made{number}"
+    others = {part: "ACME" for part in kind.key[:-1] if kind.fields[part].must_have}
+    return {**others, **document, kind.key[-1]: name}
 
 
 def respelled(part: Described, value: Any) -> Any:

@@ -11,11 +11,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from deskplane import migrations, system
 from deskplane.configuration import api as configuration_api
+from deskplane.customers.assets import ASSET, require_one_customer
+from deskplane.customers.contacts import CONTACT
+from deskplane.customers.contracts import CONTRACT
 from deskplane.customers.schemas import CUSTOMER
 from deskplane.desks import rules as desk_rules
 from deskplane.desks.queries import departments_of
 from deskplane.desks.schemas import DEPARTMENT, LABEL, SETTING, TICKET_TYPE
 from deskplane.desks.service import ship_settings, ship_workflows
+from deskplane.desks.templates import EMAIL_TEMPLATE, TEMPLATE
 from deskplane.desks.workflows import WORKFLOW, keep_shipped_workflows
 from deskplane.kernel import http, idempotency
 from deskplane.kernel.actor import Actor
@@ -30,6 +34,7 @@ from deskplane.kernel.work import Work
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Finish, Job, Worker
 from deskplane.people import rules
+from deskplane.people.groups import GROUP
 from deskplane.people.keys import LastUse
 from deskplane.people.schemas import ROLE, USER
 from deskplane.people.service import Authenticator, note_password, ship_roles
@@ -49,10 +54,16 @@ KINDS = (
     CUSTOMER,
     ROLE,
     USER,
+    GROUP,
     WORKFLOW,
     DEPARTMENT,
     LABEL,
     TICKET_TYPE,
+    TEMPLATE,
+    EMAIL_TEMPLATE,
+    ASSET,  # before contacts, which go along with a customer when no asset lists them any more
+    CONTACT,
+    CONTRACT,
     WEBHOOK,
 )
 
@@ -63,7 +74,10 @@ def make_registry() -> Registry:
     registry.on_written["user"].append(note_password)
     registry.deleting["user"].append(rules.keep_those_beyond)
     registry.settled["user"].append(rules.keep_an_administrator)
+    registry.deleting["group"].append(rules.keep_groups_beyond)
     registry.deleting["role"].append(rules.keep_shipped_roles)
+    for kind in ("asset", "contact"):
+        registry.settled[kind].append(require_one_customer)
     registry.deleting["workflow"].append(keep_shipped_workflows)
     desk_rules.register(registry)
     tickets_tasks.register(registry)

@@ -51,9 +51,13 @@ LAST_PARTS: dict[str, st.SearchStrategy[list[str]]] = {}
 
 @dataclass(frozen=True)
 class World:
-    """The objects that there may be, by kind: their keys. Documents over one world overlap."""
+    """The objects that there may be, by kind: their keys. Documents over one world overlap.
+
+    `homes`: the customer of each contact, the same in all documents, since assets have contacts of their own customer.
+    """
 
     keys: Mapping[str, Sequence[KeyFields]]
+    homes: Mapping[str, str | None]
 
     def count(self) -> int:
         return sum(map(len, self.keys.values()))
@@ -106,7 +110,8 @@ def worlds(draw: st.DrawFn, objects: int) -> World:
                 taken.add((kind.name, key))
                 found[kind.name].append({**keys, kind.key[-1]: spelled})
                 break
-    return World(dict(found))
+    customers = [None, *(keys["name"] for keys in found["customer"])]
+    return World(dict(found), {keys["email"]: random.choice(customers) for keys in found["contact"]})
 
 
 def names_in(keys: Mapping[str, Sequence[KeyFields]]) -> dict[str, list[str]]:
@@ -132,7 +137,8 @@ def desks(
     """A document over (a share of) a world's objects. They refer to each other, in circles too, and to what is
     `there` already; fields, order and kinds are random."""
     random = draw(st.randoms(use_true_random=True))
-    chosen = _chosen(world, there, share, random)
+    homes = {**world.homes, **(there.homes if there is not None else {})}
+    chosen = _chosen(world, there, share, random, homes)
     names = names_in(chosen)
     for kind, more in names_in(there.keys if there is not None else {}).items():
         names[kind] = sorted({*names[kind], *more})
@@ -152,6 +158,10 @@ def desks(
             pointed = {
                 name: repointed(kind.fields[name], value, names, random, by_reference) for name, value in fields.items()
             }
+            if kind.name == "contact":
+                pointed["customer"] = homes[keys["email"]]
+            if kind.name == "asset" and pointed.get("contacts"):
+                pointed["contacts"] = [name for name in pointed["contacts"] if homes[name] == keys["customer"]]
             if kind.name == "user" and pointed.get("password") is not None and random.random() < 0.5:
                 pointed["update_password"] = "always"
             given = [*keys.items(), *pointed.items()]
@@ -161,8 +171,10 @@ def desks(
     return found
 
 
-def _chosen(world: World, there: World | None, share: float, random: Random) -> dict[str, list[KeyFields]]:
-    """A share of the objects, with what their keys refer to."""
+def _chosen(
+    world: World, there: World | None, share: float, random: Random, homes: Mapping[str, str | None]
+) -> dict[str, list[KeyFields]]:
+    """A share of the objects, with what their keys and homes refer to."""
     found: dict[str, list[KeyFields]] = {}
     for kind in KINDS:  # in any order: what a key names is asked of the world that is left
         found[kind.name] = [keys for keys in world.keys.get(kind.name, ()) if random.random() < share]
@@ -174,6 +186,8 @@ def _chosen(world: World, there: World | None, share: float, random: Random) -> 
             assert isinstance(part, Ref)
             reachable = {None, *known[part.kind], *more.get(part.kind, ())}
             found[kind.name] = [keys for keys in found[kind.name] if keys[name] in reachable]
+    customers = {None, *known["customer"], *more.get("customer", ())}
+    found["contact"] = [keys for keys in found["contact"] if homes[keys["email"]] in customers]
     return found
 
 

@@ -219,7 +219,9 @@ def test_absent_deletes_once_and_then_says_none(desk_api: Api, kind: Kind) -> No
 @each_kind(CHANGING)
 def test_a_rename_keeps_the_id_and_is_no_change_the_second_time(desk_api: Api, kind: Kind) -> None:
     field = kind.key[-1]
-    old, new, third = (least(kind) for _ in range(3))
+    old = least(kind)
+    first_parts = {name: old.get(name) for name in kind.key[:-1]}
+    new, third = ({**least(kind), **first_parts} for _ in range(2))
     made = desk_api.apply(kind.path, **old)
     planned = desk_api.apply(kind.path, dry_run=True, renamed_from=old[field], **new)
     renamed = desk_api.apply(kind.path, renamed_from=old[field], **new)
@@ -243,7 +245,7 @@ def test_every_bad_field_is_named_at_once_and_nothing_is_stored(desk_api: Api, k
         name: ["not", {"this": None}] if part.json_type != "list" else "no list" for name, part in parts.items()
     }
     bad = {name: value for name, value in bad.items() if not isinstance(parts[name], AnyJson)}
-    document = {kind.key[-1]: "x" * 300, **bad, "no_such_field": 1}
+    document = {**dict.fromkeys(kind.naming, "x" * 300), **bad, "no_such_field": 1}
     before = dump(desk_api.desk)
     answer = desk_api.apply(kind.path, status=422, **document)
     pointers = {entry["pointer"] for entry in answer["errors"]}

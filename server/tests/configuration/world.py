@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from conftest import Api
 from deskplane.kernel.kind import Kind
-from values import Names
+from values import Names, fresh_key
+
+__all__ = ["NAMES", "fresh_key", "furnish", "least", "without"]
 
 NAMES: Names = {
     "customer": ["ACME", "Zweite GmbH/Süd"],
@@ -17,8 +18,8 @@ NAMES: Names = {
     "sla_policy": ["gold", "silver é"],
     "user": ["ann", "bob"],
     "department": ["Desk", "Night shift"],
+    "contact": ["kim@acme.example", "lou@acme.example"],
 }
-_counter = itertools.count(1)
 
 
 def furnish(api: Api) -> None:
@@ -34,18 +35,15 @@ def furnish(api: Api) -> None:
         api.apply("departments", name=name)
     for name in NAMES["user"]:
         api.apply("users", username=name)
-
-
-def fresh_key(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
-    """The document with a name that nothing has yet; settings have theirs already."""
-    if kind.fixed:
-        return document
-    return {**document, kind.key[-1]: f"made{next(_counter)}"}
+    for name in NAMES["contact"]:
+        api.apply("contacts", email=name, customer=NAMES["customer"][0])
 
 
 LEAST: dict[str, dict[str, Any]] = {
     "webhook": {"url": "https://hooks.example/x", "department": "Desk"},
     "setting": {"key": "smtp.password"},
+    "contract": {"hourly_rate": "95.5", "currency": "EUR"},
+    "email_template": {"subject": "News", "body_text": "There are some."},
 }
 """What an object of a kind needs besides its name."""
 

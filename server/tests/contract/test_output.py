@@ -15,16 +15,17 @@ from deskplane.kernel.compound import Group
 from deskplane.kernel.fields import SECRET_SHOWN
 from deskplane.kernel.kind import Kind
 from deskplane.tickets.schemas import TicketAnswer
-from values import documents
+from values import documents, fresh_key
 
 NAMES = {
-    "customer": ["ACME", "Ünï"],
+    "customer": ["ACME", "Zweite GmbH/Süd"],
     "role": ["agent", "viewer"],
     "sla_policy": ["gold"],
     "user": ["ann", "bob"],
     "department": ["Desk"],
     "workflow": ["free", "itil"],
     "calendar": ["office"],
+    "contact": ["kim@acme.example"],
 }
 
 
@@ -58,9 +59,10 @@ def test_what_is_answered_is_what_the_schema_dumps(api: Api, data: st.DataObject
     api.apply("departments", name="Desk")
     for name in NAMES["user"]:
         api.apply("users", username=name)
+    api.apply("contacts", email="kim@acme.example", customer="ACME")
     for kind in make_registry():
         document = data.draw(documents(kind, NAMES))
-        document = document if kind.fixed else {**document, kind.key[-1]: "made"}
+        document = fresh_key(kind, document)
         made = api.apply(kind.path, **document)
         with api.desk.database.transaction(write=False) as session:
             stored = store.load_by_id(api.desk.command_line(session), kind, made["after"]["id"])

@@ -99,6 +99,42 @@ list_workflows            +     +     +     +       +        .       .      +   
 get_workflow              +     +     +     +       +        .       .      +      .
 update_workflow           +     .     .     .       .        .       .      .      .
 delete_workflow           +     .     .     .       .        .       .      .      .
+apply_group               +     .     .     .       .        .       .      .      .
+apply_group, dry          +     .     .     .       .        .       .      +      .
+list_groups               +     .     .     .       .        .       .      +      .
+get_group                 +     .     .     .       .        .       .      +      .
+update_group              +     .     .     .       .        .       .      .      .
+delete_group              +     .     .     .       .        .       .      .      .
+apply_contact             +     .     .     .       .        .       .      .      .
+apply_contact, dry        +     .     .     .       .        .       .      +      .
+list_contacts             +     +     +     +       +        .       .      +      .
+get_contact               +     +     +     +       +        .       .      +      .
+update_contact            +     .     .     .       .        .       .      .      .
+delete_contact            +     .     .     .       .        .       .      .      .
+apply_asset               +     .     .     .       .        .       .      .      .
+apply_asset, dry          +     .     .     .       .        .       .      +      .
+list_assets               +     +     +     +       +        .       .      +      .
+get_asset                 +     +     +     +       +        .       .      +      .
+update_asset              +     .     .     .       .        .       .      .      .
+delete_asset              +     .     .     .       .        .       .      .      .
+apply_contract            +     .     .     .       .        .       .      .      .
+apply_contract, dry       +     .     .     .       .        .       .      +      .
+list_contracts            +     .     .     .       .        .       .      +      .
+get_contract              +     .     .     .       .        .       .      +      .
+update_contract           +     .     .     .       .        .       .      .      .
+delete_contract           +     .     .     .       .        .       .      .      .
+apply_template            +     .     .     .       .        .       .      .      .
+apply_template, dry       +     .     .     .       .        .       .      +      .
+list_templates            +     +     +     +       +        .       .      +      .
+get_template              +     +     +     +       +        .       .      +      .
+update_template           +     .     .     .       .        .       .      .      .
+delete_template           +     .     .     .       .        .       .      .      .
+apply_email_template      +     .     .     .       .        .       .      .      .
+apply_email_template, dry +     .     .     .       .        .       .      +      .
+list_email_templates      +     .     .     .       .        .       .      +      .
+get_email_template        +     .     .     .       .        .       .      +      .
+update_email_template     +     .     .     .       .        .       .      .      .
+delete_email_template     +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}
@@ -109,7 +145,7 @@ def _rows() -> dict[str, dict[str, str]]:
     names = lines[0].split()
     rows = {}
     for line in lines[1:]:
-        *words, marks = re.split(r"\s{3,}", line.strip(), maxsplit=1)
+        *words, marks = re.split(r"\s+(?=[+.] )", line.strip(), maxsplit=1)
         rows[words[0]] = dict(zip(names, marks.split(), strict=True))
     return rows
 

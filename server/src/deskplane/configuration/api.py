@@ -54,7 +54,7 @@ class KindOperations:
         bases = (kind.schema,) + ((kind.options,) if kind.options else ())
         self.option_names = {*options, *(kind.options().fields if kind.options else ())}
         required = kind.key[-1]
-        self.apply_schema = _schema(f"{self.word}Apply", options, *bases, always=(required,))
+        self.apply_schema = _schema(f"{self.word}Apply", options, *bases, always=kind.naming)
         self.patch_schema = _schema(f"{self.word}Patch", {}, kind.schema, always=())
         filters: dict[str, Any] = {
             "limit": Whole("How many objects a page has.", least=1, most=pagination.MAX_LIMIT, default=50),
@@ -133,7 +133,7 @@ class KindOperations:
             statement = statement.where(condition)
         for name in kind.key:
             if query[name] is not None:
-                statement = statement.where(chosen.key_columns[name] == query[name])
+                statement = statement.where(chosen.key_columns[name] == kind.spelled(name, query[name]))
         order = pagination.choose(self.orders, query["sort"])
         scope = f"{kind.name} {query['sort']}"
         statement = pagination.page(

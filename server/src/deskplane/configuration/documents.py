@@ -51,7 +51,7 @@ class Item:
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of an object, for editors."""
-        found = object_schema(described(self.schema), answer=False, required=(self.kind.key[-1],))
+        found = object_schema(described(self.schema), answer=False, required=self.kind.naming)
         return {**found, "title": self.kind.title, "description": self.kind.short_description}
 
 
@@ -140,9 +140,10 @@ def _read_item(item: Item, given: Any, place: Place, troubles: Troubles) -> Docu
         troubles.bad_fields(place, errors)
         bad = {failed.pointer.removeprefix("#/").split("/")[0] for failed in errors}
         loaded = error.valid_data if isinstance(error.valid_data, dict) else {}
-    if kind.key[-1] not in given:
-        troubles.bad(place, (kind.key[-1],), "required", "is required")
-        bad.add(kind.key[-1])
+    for name in kind.naming:
+        if given.get(name) is None and name not in bad:
+            troubles.bad(place, (name,), "required", "is required")
+            bad.add(name)
     return Document(
         kind,
         given={name: value for name, value in loaded.items() if name in kind.written and name not in bad},

@@ -45,7 +45,7 @@ class Document:
         self.earlier_key: Key | None = None
         """The key that `renamed_from` speaks of."""
         if self.renamed_from is not None and not self.kind.fixed:
-            self.earlier_key = (*self.key[:-1], self.renamed_from)
+            self.earlier_key = (*self.key[:-1], self.kind.spelled(self.kind.key[-1], self.renamed_from))
 
 
 @dataclass

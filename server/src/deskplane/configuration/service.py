@@ -24,7 +24,7 @@ from deskplane.configuration.store import Stored
 from deskplane.configuration.subjects import find_subjects
 from deskplane.configuration.troubles import Troubles
 from deskplane.kernel.etag import require_match
-from deskplane.kernel.kind import Check, Kind, State, Written
+from deskplane.kernel.kind import Check, Kind, State, Unsettled, Written
 from deskplane.kernel.problem import FieldError, Problem, conflict, forbidden, pointer
 from deskplane.kernel.revision import CONFIGURATION, Revision
 from deskplane.kernel.work import Work
@@ -337,10 +337,22 @@ class Reconciliation:
     def _settle(self, changed: Sequence[Entry], gone: Gone) -> None:
         """The last word of those who look at the whole."""
         touched = {entry.kind.name for entry in changed} | {kind.name for kind, _stored in gone.along}
-        for kind in self.work.registry:
-            if kind.name in touched:
-                for ask in self.work.registry.settled[kind.name]:
-                    ask(self.work)
+        asked = [
+            ask for kind in self.work.registry if kind.name in touched for ask in self.work.registry.settled[kind.name]
+        ]
+        for ask in dict.fromkeys(asked):
+            try:
+                ask(self.work)
+            except Unsettled as error:
+                self._refuse_together(changed, error)
+        self.troubles.raise_any()
+
+    def _refuse_together(self, changed: Sequence[Entry], error: Unsettled) -> None:
+        """Names each misfit where its first field that is declared here stands."""
+        places = {(entry.kind.name, entry.id): entry.document.place for entry in changed}
+        for misfit in error.misfits:
+            kind, object_id, field = next((at for at in misfit.fields if at[:2] in places), misfit.fields[0])
+            self.troubles.bad(places.get((kind, object_id), ()), (field,), misfit.code, misfit.detail)
 
 
 def _cascades(entry: Entry) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from marshmallow import Schema
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, or_
 
 from deskplane.customers.models import Customer
 from deskplane.kernel.actor import Actor
@@ -55,11 +56,18 @@ class CustomerSchema(Schema):
     quotas = Group("How much the customer may use; needs the permission customers:entitle.", CustomerQuotas)
 
 
-def visible(actor: Actor) -> ColumnElement[bool] | None:
-    """Everyone sees the customers that he is a member of; who sees all tickets, or manages customers, sees them all."""
-    if actor.may("customers:manage") or actor.may("tickets:view_all") or actor.may("configuration:plan"):
-        return None
-    return Customer.id.in_(sorted(actor.sees_customers))
+def of_customer(column: Any, *, common: bool = False) -> Callable[[Actor], ColumnElement[bool] | None]:
+    """The condition under which a caller sees what belongs to the customer in that column: everyone sees the customers
+    that he is a member of; who sees all tickets, or manages customers, sees them all. `common` says that what belongs
+    to no customer is seen by all."""
+
+    def visible(actor: Actor) -> ColumnElement[bool] | None:
+        if any(actor.may(permission) for permission in ("customers:manage", "tickets:view_all", "configuration:plan")):
+            return None
+        found: ColumnElement[bool] = column.in_(sorted(actor.sees_customers))
+        return or_(found, column.is_(None)) if common else found
+
+    return visible
 
 
 CUSTOMER = Kind(
@@ -72,7 +80,7 @@ CUSTOMER = Kind(
     permission="customers:manage",
     field_permissions={"features": "customers:entitle", "quotas": "customers:entitle"},
     cascades=True,
-    visible=visible,
+    visible=of_customer(Customer.id),
     short_description="Manage customers",
     description=[
         "A customer is the company that a ticket is about, and the boundary of isolation: who is no member of a "

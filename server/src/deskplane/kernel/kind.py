@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError
 from sqlalchemy import ColumnElement, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
@@ -201,6 +201,11 @@ class Kind:
         return described(self.schema())
 
     @cached_property
+    def naming(self) -> tuple[str, ...]:
+        """The parts of the key that every document gives; of another part, null is a value like any other."""
+        return tuple(name for name in self.key if self.fields[name].must_have)
+
+    @cached_property
     def written(self) -> dict[str, Described]:
         """The fields that a caller may set."""
         return {name: part for name, part in self.fields.items() if not part.read_only}
@@ -225,6 +230,13 @@ class Kind:
             elif isinstance(part, Group):
                 found += [f"{name}.{inner}" for inner, inner_part in part.parts.items() if inner_part.secret]
         return tuple(found)
+
+    def spelled(self, name: str, text: str) -> str:
+        """A text that may be a part of the key, in the one spelling; as it is, where nothing can be called so."""
+        try:
+            return str(self.fields[name].deserialize(text))
+        except ValidationError:
+            return text
 
     def alive(self) -> tuple[ColumnElement[bool], ...]:
         """The condition that leaves out what was deleted softly."""
@@ -268,13 +280,31 @@ class Referrer:
     on_delete: str
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """Why what was written does not go together: in words, and the fields that it lies in: kind, id and field of each
+    object, the one first that is rather to be changed."""
+
+    code: str
+    detail: str
+    fields: Sequence[tuple[str, str, str]]
+
+
+class Unsettled(Exception):
+    """Raised by `Registry.settled` for what does not go together, all of it at once."""
+
+    def __init__(self, misfits: Sequence[Misfit]) -> None:
+        super().__init__(misfits[0].detail)
+        self.misfits = misfits
+
+
 class Registry:
     """The kinds of one server, and what higher rooms want to be asked or told about them.
 
     `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before deletions; answers, by id, what
     stands in their way, in words. `deleting`: told just before rows go. `on_written`: told after writes (or dry ones)
     in the same transaction; may add warnings. `settled`: asked at the end, when all is written, and may still refuse
-    all of it by raising a Problem. Each is given all objects of a kind at once.
+    all of it by raising a Problem or Unsettled. Each is given all objects of a kind at once.
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import CompoundSelect, select, union
 
 from deskplane.kernel.kind import Check, State
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.work import Work
-from deskplane.people.models import Role, User, user_roles
+from deskplane.people.models import Group, Role, User, group_members, group_roles, user_roles
 
 SHIPPED_ROLES: dict[str, tuple[str, list[str]]] = {
     "admin": ("Everything.", sorted(PERMISSIONS)),
@@ -73,12 +74,40 @@ def check_user(found: Check) -> None:
         found.refuse("roles", "beyond_yours", f"the role {name} goes beyond your own rights")
     if found.before is None:
         return
-    for name in roles_beyond(found.work, before_roles):
+    by_groups = set().union(*[roles_of_groups(found.work).get(name, ()) for name in found.before["groups"]])
+    for name in roles_beyond(found.work, before_roles | by_groups):
         found.refuse("username", "beyond_yours", f"this user has the role {name}, which goes beyond your own rights")
     was_admin = ADMIN in before_roles and found.before["enabled"]
     is_admin = ADMIN in found.after["roles"] and found.after["enabled"]
     if was_admin and not is_admin and administrators(found.work) <= {found.before["username"]}:
         found.refuse("roles", "last_administrator", "this is the last administrator; make another one first")
+
+
+def check_group(found: Check) -> None:
+    """What holds for a user holds for all in a group: no one gives them more than he has, nor touches those who have
+    more."""
+    before_roles = set(found.before["roles"]) if found.before else set()
+    for name in roles_beyond(found.work, set(found.after["roles"]) - before_roles):
+        found.refuse("roles", "beyond_yours", f"the role {name} goes beyond your own rights")
+    for name in roles_beyond(found.work, before_roles):
+        found.refuse("name", "beyond_yours", f"this group has the role {name}, which goes beyond your own rights")
+
+
+def roles_of_groups(work: Work) -> dict[str, set[str]]:
+    """Names of the roles of each group, by its name."""
+
+    def load() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        rows = work.session.execute(
+            select(Group.name, Role.name)
+            .join(group_roles, group_roles.c.group_id == Group.id)
+            .join(Role, Role.id == group_roles.c.role_id)
+        )
+        for group, role in rows:
+            found.setdefault(group, set()).add(role)
+        return found
+
+    return work.keep("roles of groups", load)
 
 
 def roles_beyond(work: Work, names: set[str]) -> list[str]:
@@ -104,11 +133,11 @@ def administrators(work: Work) -> frozenset[str]:
 
 def keep_those_beyond(work: Work, user_ids: Sequence[str]) -> None:
     """Refuses the deletion of someone who may do what the caller may not."""
+    held = held_roles(user_ids).subquery()
     statement = (
         select(Role.name, User.username)
-        .join(user_roles, user_roles.c.role_id == Role.id)
-        .join(User, User.id == user_roles.c.user_id)
-        .where(User.id.in_(user_ids))
+        .join(held, held.c.role_id == Role.id)
+        .join(User, User.id == held.c.user_id)
         .order_by(User.username)
     )
     holders = {role: username for role, username in work.session.execute(statement)}  # noqa: C416 - rows are no pairs
@@ -116,6 +145,33 @@ def keep_those_beyond(work: Work, user_ids: Sequence[str]) -> None:
         raise Problem(
             403, "beyond_yours", f"the user {holders[name]} has the role {name}, which goes beyond your own rights"
         )
+
+
+def keep_groups_beyond(work: Work, group_ids: Sequence[str]) -> None:
+    """Refuses the deletion of a group whose members may do what the caller may not."""
+    statement = (
+        select(Role.name, Group.name)
+        .join(group_roles, group_roles.c.role_id == Role.id)
+        .join(Group, Group.id == group_roles.c.group_id)
+        .where(Group.id.in_(group_ids))
+        .order_by(Group.name)
+    )
+    holders = {role: group for role, group in work.session.execute(statement)}  # noqa: C416 - rows are no pairs
+    for name in roles_beyond(work, set(holders)):
+        raise Problem(
+            403, "beyond_yours", f"the group {holders[name]} has the role {name}, which goes beyond your own rights"
+        )
+
+
+def held_roles(user_ids: Sequence[str]) -> CompoundSelect[Any]:
+    """A select of user and role: each role that the users have, by themselves or by their groups."""
+    by_group = select(group_members.c.user_id, group_roles.c.role_id).join(
+        group_roles, group_roles.c.group_id == group_members.c.group_id
+    )
+    return union(
+        select(user_roles.c.user_id, user_roles.c.role_id).where(user_roles.c.user_id.in_(user_ids)),
+        by_group.where(group_members.c.user_id.in_(user_ids)),
+    )
 
 
 def keep_an_administrator(work: Work) -> None:

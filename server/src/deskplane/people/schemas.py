@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import Schema
-from sqlalchemy import delete, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Table
 
-from deskplane.kernel.compound import Group, ListOf, RefSet, SetOf
+from deskplane.kernel.compound import Group, Items, ListOf, RefSet, SetOf
 from deskplane.kernel.fields import Choice, Described, Email, Flag, Moment, Name, Ref, Text, TimeZone, refuse
-from deskplane.kernel.kind import Kind, Links, Registry, Resolve
+from deskplane.kernel.kind import Kind, Links
+from deskplane.kernel.parts import Backlinks, Rows
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.people import keys, rules
-from deskplane.people.models import Role, User, memberships, user_roles
+from deskplane.people.models import Role, User, group_members, memberships, user_roles
 from deskplane.people.service import prepare_passwords
 
 MEMBERSHIP_ROLES = ("viewer", "member", "owner")
@@ -83,48 +80,14 @@ class MembershipSchema(Schema):
     )
 
 
-class MembershipList(ListOf):
-    """Memberships in the order of their customers, one for each."""
-
-    def collect(self, items: list[Any]) -> list[Any]:
-        found: dict[str, Any] = {}
-        for item in items:
-            if "customer" not in item:
-                raise refuse("required", "each membership names its customer")
-            if item["customer"] in found:
-                raise refuse("repeated", f"the customer {item['customer']} stands there twice")
-            found[item["customer"]] = {"customer": item["customer"], "role": item.get("role") or "member"}
-        return [found[name] for name in sorted(found)]
+def membership_items(description: str) -> Items:
+    """The field of who has memberships."""
+    return Items(description, MembershipSchema, named_by=("customer",))
 
 
-@dataclass(frozen=True)
-class MembershipPart:
-    """The memberships of users."""
-
-    def load(self, session: Session, ids: Sequence[str], registry: Registry) -> dict[str, Any]:
-        customer = registry["customer"]
-        rows = session.execute(
-            select(memberships.c.user_id, customer.key_column, memberships.c.role)
-            .join(customer.model, customer.model.id == memberships.c.customer_id)
-            .where(memberships.c.user_id.in_(ids))
-        )
-        found: dict[str, list[dict[str, str]]] = defaultdict(list)
-        for user, name, role in rows:
-            found[user].append({"customer": name, "role": role})
-        return {user: sorted(entries, key=lambda entry: entry["customer"]) for user, entries in found.items()}
-
-    def save(self, session: Session, values: Mapping[str, Any], resolve: Resolve) -> None:
-        session.execute(delete(memberships).where(memberships.c.user_id.in_(list(values))))
-        rows = [
-            {"user_id": owner, "customer_id": resolve("customer", entry["customer"]), "role": entry["role"]}
-            for owner, entries in values.items()
-            for entry in entries or ()
-        ]
-        if rows:
-            session.execute(insert(memberships), rows)
-
-    def named(self, value: Any) -> Iterable[tuple[str, str, tuple[str | int, ...]]]:
-        return [("customer", entry["customer"], (index, "customer")) for index, entry in enumerate(value or [])]
+def membership_rows(table: Table, owner: str) -> Rows:
+    """Where they are kept."""
+    return Rows(table, owner, ("customer", "role"), references={"customer": "customer"})
 
 
 class UserSchema(Schema):
@@ -140,7 +103,10 @@ class UserSchema(Schema):
     last_name = Text("Last name.", longest=120, default="")
     enabled = Flag("Whether the account and its keys work.", default=True)
     roles = RefSet("Names of the user's roles.", "role")
-    memberships = MembershipList("The customers whose member the user is.", Group("A membership.", MembershipSchema))
+    memberships = membership_items("The customers whose member the user is.")
+    groups = SetOf(
+        "Names of the groups that the user is in. A group lists its members.", Text("A name."), read_only=True
+    )
     features = Group("What the user works with.", UserFeatures)
     locale = Text(
         "Language, as a BCP 47 tag such as C(en-GB); null for the desk's.",
@@ -243,7 +209,11 @@ USER = Kind(
     key=("username",),
     permission="users:manage",
     readers=(),
-    parts={"roles": Links("role", user_roles, "user_id", "role_id"), "memberships": MembershipPart()},
+    parts={
+        "roles": Links("role", user_roles, "user_id", "role_id"),
+        "memberships": membership_rows(memberships, "user_id"),
+        "groups": Backlinks("group", group_members, "user_id", "group_id"),
+    },
     options=UserOptions,
     check=rules.check_user,
     prepare=prepare_passwords,
@@ -291,6 +261,7 @@ USER = Kind(
         "enabled": True,
         "roles": ["agent"],
         "memberships": [{"customer": "ACME", "role": "member"}],
+        "groups": ["Second level"],
         "features": {"helpdesk_enabled": True, "time_tracking_enabled": True},
         "locale": None,
         "time_zone": None,

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, union, update
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
@@ -22,8 +22,8 @@ from deskplane.kernel.problem import Problem
 from deskplane.kernel.revision import CONFIGURATION, Kept, Revision
 from deskplane.kernel.work import Work
 from deskplane.people import keys
-from deskplane.people.models import ApiKey, Role, User, memberships, user_roles
-from deskplane.people.rules import ADMIN, SHIPPED_ROLES
+from deskplane.people.models import ApiKey, Role, User, group_members, group_memberships, memberships, user_roles
+from deskplane.people.rules import ADMIN, SHIPPED_ROLES, held_roles
 
 DepartmentsOf = Callable[[Session, str], frozenset[str]]
 """Ids of the departments whose member a user is; the room of departments is a higher one, and registers it."""
@@ -103,18 +103,15 @@ def actor_of(
     key_id: str | None = None,
     scopes: tuple[str, ...] | None = None,
 ) -> Actor | None:
-    """The user with his rights now; None where he is disabled, deleted or unknown."""
+    """The user with his rights now, his groups' among them; None where he is disabled, deleted or unknown."""
     user = session.execute(
         select(User).where(User.id == user_id, User.enabled, User.deleted_at.is_(None))
     ).scalar_one_or_none()
     if user is None:
         return None
     permissions: set[str] = set()
-    for (granted,) in session.execute(
-        select(Role.permissions)
-        .join(user_roles, user_roles.c.role_id == Role.id)
-        .where(user_roles.c.user_id == user_id)
-    ):
+    held = held_roles([user_id]).subquery()
+    for (granted,) in session.execute(select(Role.permissions).join(held, held.c.role_id == Role.id)):
         permissions.update(granted)
     if not user.features.get("helpdesk_enabled", True) and ADMIN_EXEMPT not in permissions:
         permissions = {name for name in permissions if not name.startswith("tickets:")}
@@ -122,8 +119,14 @@ def actor_of(
         permissions &= set(scopes)
     if "tickets:access" not in permissions:
         permissions = {name for name in permissions if not name.startswith("tickets:")}
+    by_group = select(group_memberships.c.customer_id, group_memberships.c.role).join(
+        group_members, group_members.c.group_id == group_memberships.c.group_id
+    )
     rows = session.execute(
-        select(memberships.c.customer_id, memberships.c.role).where(memberships.c.user_id == user_id)
+        union(
+            select(memberships.c.customer_id, memberships.c.role).where(memberships.c.user_id == user_id),
+            by_group.where(group_members.c.user_id == user_id),
+        )
     ).all()
     return Actor(
         user_id=user.id,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from typing import Any
 
 from marshmallow import Schema
@@ -13,6 +12,7 @@ from marshmallow import Schema
 from deskplane.kernel.compound import AnyJson, SetOf, TextMap
 from deskplane.kernel.fields import SECRET_SHOWN, SECRET_WANTED_SHOWN, Choice, Flag, Name, Ref, Text, Url, refuse
 from deskplane.kernel.kind import Check, Kind
+from deskplane.kernel.placeholders import check_placeholders
 from deskplane.kernel.words import EVENTS
 from deskplane.webhooks.headers import SecretHeaders, check_headers
 from deskplane.webhooks.models import Webhook
@@ -33,8 +33,6 @@ PLACEHOLDERS: dict[str, str] = {
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 LARGEST_BODY = 32_768
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}|\$\{\s*([^{}]*?)\s*\}")
-
 
 def check_body(value: Any) -> None:
     """A JSON object or list whose text uses known placeholders only."""
@@ -43,10 +41,7 @@ def check_body(value: Any) -> None:
     if len(json.dumps(value)) > LARGEST_BODY:
         raise refuse("too_long", f"must have at most {LARGEST_BODY} characters as JSON")
     for text in _texts(value):
-        for found in _PLACEHOLDER.finditer(text):
-            name = found.group(1) or found.group(2) or ""
-            if name not in PLACEHOLDERS:
-                raise refuse("unknown_placeholder", f"there is no placeholder {name!r}", list(PLACEHOLDERS))
+        check_placeholders(text, PLACEHOLDERS)
 
 
 def _texts(value: Any) -> list[str]:
