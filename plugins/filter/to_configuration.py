@@ -108,9 +108,17 @@ def plural_of(name):
     raise AnsibleFilterError("to_configuration: there is no kind %r (known: %s)" % (name, ", ".join(sorted(known))))
 
 
+def needed_key(declaration):
+    """The parts of a kind's key without which there is no object."""
+    return [name for name in declaration.key if declaration.argument_spec[name].get("required")]
+
+
 def _collect(value, kind, found):
     """Sorts what was given into lists by kind."""
     if isinstance(value, Mapping):
+        if kind is not None and all(value.get(name) is not None for name in needed_key(kinds()[kind])):
+            found.setdefault(kind, []).append(value)  # first: a user has "groups", which is a kind's plural too
+            return
         known = [name for name in value if name in kinds() and isinstance(value[name], list)]
         for inner in ("configuration", "results"):
             if not known and isinstance(value.get(inner), (Mapping, list)):
@@ -139,9 +147,9 @@ def _collect(value, kind, found):
 def _item(declaration, given, nulls):
     if not isinstance(given, Mapping):
         raise AnsibleFilterError("to_configuration: %s: %r is no object" % (declaration.kind, given))
-    missing = declaration.key[-1]
-    if given.get(missing) is None:
-        raise AnsibleFilterError("to_configuration: an object of the kind %s has no %s" % (declaration.kind, missing))
+    for name in needed_key(declaration):
+        if given.get(name) is None:
+            raise AnsibleFilterError("to_configuration: an object of the kind %s has no %s" % (declaration.kind, name))
     parts = ["-" if given.get(name) is None else str(given[name]) for name in declaration.key]
     begins = "/".join([declaration.kind] + parts)
     spec = {

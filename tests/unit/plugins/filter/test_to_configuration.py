@@ -86,6 +86,20 @@ def test_users_keep_their_memberships_and_lose_what_only_the_desk_can_say():
     assert to_configuration([user], "user_credential") == to_configuration([user], "users")
 
 
+def test_an_object_whose_field_is_named_like_a_kind_is_still_one_object():
+    user = {"username": "mia", "roles": ["agent"], "groups": ["Second level"]}
+    assert to_configuration([user], "user") == {"users": [{"username": "mia", "roles": ["agent"]}]}
+    contact = {"email": "kim@acme.example", "customer": None, "assets": ["printer 4"]}
+    assert to_configuration([contact], "contact") == {"contacts": [{"email": "kim@acme.example"}]}
+    asset = {"customer": "ACME", "name": "printer 4", "contacts": ["kim@acme.example"]}
+    assert to_configuration({"results": [asset]}, "asset") == {"assets": [asset]}
+
+
+def test_an_object_without_its_whole_name_is_refused():
+    with pytest.raises(AnsibleFilterError, match="an object of the kind asset has no customer"):
+        to_configuration({"assets": [{"name": "printer 4"}]})
+
+
 def test_empty_fields_can_be_kept():
     found = to_configuration([DEPARTMENT], "department", nulls=True)["departments"][0]
     assert found["customer"] is None and found["smtp"] == {"server": None, "password": None} and "id" not in found
