@@ -14,6 +14,7 @@ from deskplane.configuration import api as configuration_api
 from deskplane.customers.assets import ASSET, require_one_customer
 from deskplane.customers.contacts import CONTACT
 from deskplane.customers.contracts import CONTRACT
+from deskplane.customers.projects import PROJECT, keep_common_projects
 from deskplane.customers.schemas import CUSTOMER
 from deskplane.desks import rules as desk_rules
 from deskplane.desks.queries import departments_of
@@ -64,6 +65,7 @@ KINDS = (
     ASSET,  # before contacts, which go along with a customer when no asset lists them any more
     CONTACT,
     CONTRACT,
+    PROJECT,
     WEBHOOK,
 )
 
@@ -78,6 +80,7 @@ def make_registry() -> Registry:
     registry.deleting["role"].append(rules.keep_shipped_roles)
     for kind in ("asset", "contact"):
         registry.settled[kind].append(require_one_customer)
+    registry.deleting["project"].append(keep_common_projects)
     registry.deleting["workflow"].append(keep_shipped_workflows)
     desk_rules.register(registry)
     tickets_tasks.register(registry)

@@ -135,6 +135,12 @@ list_email_templates      +     .     .     .       .        .       .      +   
 get_email_template        +     .     .     .       .        .       .      +      .
 update_email_template     +     .     .     .       .        .       .      .      .
 delete_email_template     +     .     .     .       .        .       .      .      .
+apply_project             +     .     .     .       .        .       .      .      .
+apply_project, dry        +     .     .     .       .        .       .      +      .
+list_projects             +     +     +     +       +        .       .      +      .
+get_project               +     +     +     +       +        .       .      +      .
+update_project            +     .     .     .       .        .       .      .      .
+delete_project            +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

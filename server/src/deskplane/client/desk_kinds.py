@@ -230,6 +230,11 @@ KINDS: Dict[str, Dict[str, Any]] = {
             },
         },
     },
+    "projects": {
+        "kind": "project",
+        "key": ["customer", "name"],
+        "fields": {"name": "text", "customer": "text", "description": "text"},
+    },
     "webhooks": {
         "kind": "webhook",
         "key": ["department", "name"],
