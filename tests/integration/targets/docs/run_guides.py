@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs what the guides print: playbooks and shell commands, in files where their first line names one.
 
+A block of text is what the command before it says, to the letter.
 A guide with shell commands is about a whole desk, and gets one of its own, with nothing in it.
 """
 
@@ -21,7 +22,7 @@ import time
 
 import yaml
 
-BLOCK = re.compile(r"^```(yaml|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(yaml|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"---\n# ([\w./-]+\.yml)\n")
 
 
@@ -59,10 +60,16 @@ def fresh_desk(command, folder):
 
 
 def run_guide(blocks, folder, environ):
+    said = None
     for number, (language, text) in enumerate(blocks):
         named = FILE.match(text)
         if language == "sh":
-            subprocess.run(["bash", "-eu", "-c", text], check=True, env=environ, cwd=folder)
+            done = subprocess.run(["bash", "-eu", "-c", text], check=True, env=environ, cwd=folder, stdout=subprocess.PIPE)
+            said = done.stdout.decode()
+            print(said, flush=True)
+        elif language == "text":
+            if said != text:
+                sys.exit("the guide prints:\n%s\nand the command before it says:\n%s" % (text, said))
         elif named:
             path = folder / named.group(1)
             path.parent.mkdir(parents=True, exist_ok=True)
