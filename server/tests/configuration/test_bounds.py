@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from conftest import Api
@@ -35,3 +36,13 @@ def test_an_empty_digest_is_no_leave_to_apply(api: Api) -> None:
     body = {"configuration": {"labels": [{"name": "x"}]}, "plan_digest": ""}
     (error,) = api.call("POST", "/configuration/apply", body, 422)["errors"]
     assert (error["pointer"], error["code"]) == ("#/plan_digest", "too_short")
+
+
+def test_a_change_of_many_objects_takes_as_long_as_making_them(api: Api) -> None:
+    def seconds(color: str) -> float:
+        labels = [{"name": f"l{number}", "color": color} for number in range(6000)]
+        began = time.monotonic()
+        api.call("POST", "/configuration/apply", {"configuration": {"labels": labels}, "manager": "git:labels"})
+        return time.monotonic() - began
+
+    assert seconds("#00000a") * 2.5 > seconds("#00000b")

@@ -272,7 +272,9 @@ class Claims:
         where = and_(
             table.c.kind == bindparam("of_kind"),
             table.c.object_id == bindparam("of_id"),
-            table.c.manager == bindparam("of_manager"),
+            # put so that the index by manager does not fit: without statistics PostgreSQL takes that one, and looks
+            # through all that the manager claims, for each
+            table.c.manager.concat("") == bindparam("of_manager"),
         )
         session = self.work.session
         if gone:
