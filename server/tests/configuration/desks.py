@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from hypothesis import event
 from hypothesis import strategies as st
 from whole import KINDS, Configuration
 
@@ -88,6 +89,7 @@ def numbered(part: Described, text: str, number: int) -> str:
 @st.composite
 def worlds(draw: st.DrawFn, objects: int) -> World:
     """Keys for about so many objects, spread over all kinds."""
+    event(f"{objects} objects")
     random = draw(st.randoms(use_true_random=True))
     kinds = [kind for kind in KINDS if not kind.fixed]
     last_parts = {kind.name: draw(LAST_PARTS[kind.name]) for kind in kinds}

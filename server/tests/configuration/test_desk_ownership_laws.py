@@ -16,7 +16,7 @@ from values import anything
 
 GIT = {"manager": "git:helpdesk", "revision": "one"}
 OTHER = {"manager": "other"}
-SIZES = st.sampled_from([20, 30])
+SIZES = st.sampled_from([25, 40])
 SHARES = st.sampled_from([0.3, 0.7, 1.0])
 RANDOM = st.randoms(use_true_random=True)
 
