@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import perform
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import perform, shown
 
 
 class _Module(AnsibleModule):
-    """Remembers what was given: validation fills every other option with None."""
+    """Remembers what was given: validation fills every other option with None.
+
+    Neither its result nor the host's system log has an option that holds secrets, even where Ansible refuses the options.
+    """
 
     given = {}
 
@@ -20,12 +23,23 @@ class _Module(AnsibleModule):
         super()._load_params()
         self.given = {name: copy.deepcopy(value) for name, value in self.params.items() if not name.startswith("_ansible_")}
 
+    def _log_invocation(self):
+        params = self.params
+        self.params = shown(self.argument_spec, params)
+        try:
+            super()._log_invocation()
+        finally:
+            self.params = params
+
+    def _return_formatted(self, kwargs):
+        kwargs["invocation"] = {"module_args": shown(self.argument_spec, self.given)}
+        super()._return_formatted(kwargs)
+
 
 def run(declaration):
     """Run the declared module and exit."""
     module = _Module(argument_spec=declaration.argument_spec, supports_check_mode=True, **declaration.constraints)
     result = perform(declaration, module.given, module.check_mode, module._diff)
-    result.pop("invocation", None)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if result.get("failed"):

@@ -277,9 +277,14 @@ def _without_secrets(result, spec, given, secrets):
     result = arguments.mask(result, {secret for secret in secrets if len(secret) >= shortest})
     if made:
         result["api_keys"] = made
-    shown = arguments.hidden(spec, given)
-    if shown.get("configuration") is not None:
-        # It may be long, and hold secrets at places that only the desk knows.
-        shown["configuration"] = arguments.HIDDEN
-    result["invocation"] = {"module_args": shown}
+    result["invocation"] = {"module_args": shown(spec, given)}
     return result
+
+
+def shown(spec, given):
+    """The options of a task as anybody may read them."""
+    found = arguments.hidden(spec, given)
+    if found.get("configuration") is not None:
+        # It may be long, and hold secrets at places that only the desk knows.
+        found["configuration"] = arguments.HIDDEN
+    return found
