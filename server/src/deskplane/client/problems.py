@@ -72,7 +72,7 @@ def field_text(error: dict[str, Any], sent: Any, name: str | None = None) -> str
     elif isinstance(allowed, (int, float)):
         text += " (allowed: %s)" % allowed
     if error.get("code") in ("unknown_reference", "unresolved"):
-        text += ", create it first or correct the name"
+        text += " Else create it first" if text.endswith("?") else ", create it first or correct the name"
     return text
 
 

@@ -3,60 +3,54 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs what the guides print: playbooks and shell commands, in files where their first line names one.
 
-A block of text is what the command before it says, to the letter.
+Right below commands, a block of text is what they say, to the letter, and one of console what they show, in short.
+
 A guide with shell commands is about a whole desk, and gets one of its own, with nothing in it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import re
-import secrets
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 import yaml
 
-BLOCK = re.compile(r"^```(yaml|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "setup_desk" / "files"))
+
+from fresh_desk import fresh_desk  # noqa: E402
+
+BLOCK = re.compile(r"^```(yaml|sh|text|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"---\n# ([\w./-]+\.yml)\n")
 
 
-@contextlib.contextmanager
-def fresh_desk(command, folder):
-    """The environment for a desk without anything, which runs as long as it is needed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:%d" % probe.getsockname()[1]
-    server = dict(
-        {name: value for name, value in os.environ.items() if not name.startswith("DESKPLANE_")},
-        DESKPLANE_DATABASE_URL="sqlite:///%s" % (folder / "desk.db"),
-        DESKPLANE_SECRET_KEY=secrets.token_urlsafe(48),
-        DESKPLANE_BIND=address,
-    )
+# What differs from run to run.
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
-    def run(*arguments):
-        done = subprocess.run([command, *arguments], env=server, check=True, stdout=subprocess.PIPE)
-        return done.stdout.decode().strip()
 
-    run("migrate")
-    run("user", "create-admin", "admin")
-    environ = {"DESKPLANE_URL": "http://" + address, "DESKPLANE_API_KEY": run("key", "create", "--user", "admin", "--name", "guide")}
-    with open(folder / "server.log", "wb") as log:
-        process = subprocess.Popen([command, "serve", "--workers", "1"], env=server, stdout=log, stderr=log)
-    try:
-        for _try in range(300):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address.split(":")[1])), 1):
-                break
-            time.sleep(0.1)
-        yield environ
-    finally:
-        process.terminate()
-        process.wait()
+def lines_of(text):
+    """The lines as they may be compared: how wide a table is does not matter."""
+    return [" ".join(MOMENT.sub("<moment>", line).split()) for line in text.replace("\u2500", "").splitlines() if line.strip()]
+
+
+def require_shown(wanted, said):
+    """What a guide prints below a command must be what the command prints, line by line; a line of \u2026 stands for some."""
+    lines, some = iter(lines_of(said)), False
+    for line in lines_of(wanted):
+        if line == "\u2026":
+            some = True
+            continue
+        found = next(lines, None)
+        while some and found not in (line, None):
+            found = next(lines, None)
+        if found != line:
+            sys.exit("the guide shows %r, and the command printed %r of:\n%s" % (line, found, said))
+        some = False
 
 
 def run_guide(blocks, folder, environ):
@@ -64,12 +58,19 @@ def run_guide(blocks, folder, environ):
     for number, (language, text) in enumerate(blocks):
         named = FILE.match(text)
         if language == "sh":
-            done = subprocess.run(["bash", "-eu", "-c", text], check=True, env=environ, cwd=folder, stdout=subprocess.PIPE)
-            said = done.stdout.decode()
-            print(said, flush=True)
-        elif language == "text":
-            if said != text:
+            command = ["bash", "-eu", "-c", text]
+            done = subprocess.run(command, env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+            said = (done.stdout, done.stdout + done.stderr)
+            print(said[1], end="", flush=True)
+            if done.returncode:
+                sys.exit("the commands ended with %d:\n%s" % (done.returncode, text))
+            continue
+        if language == "text":
+            if said is None or said[0] != text:
                 sys.exit("the guide prints:\n%s\nand the command before it says:\n%s" % (text, said))
+        elif language == "console":
+            if said is not None:
+                require_shown(text, said[1])
         elif named:
             path = folder / named.group(1)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,16 +79,26 @@ def run_guide(blocks, folder, environ):
             path = folder / ("playbook-%d.yml" % number)
             path.write_text(text, encoding="utf-8")
             subprocess.run(["ansible-playbook", path.name], check=True, env=environ, cwd=folder)
+        said = None
+
+
+def guides():
+    """All guides: a copy of the collection, such as ansible-test runs this in, has only those that it was told of."""
+    listed = subprocess.run(
+        ["ansible-galaxy", "collection", "list", "deskplane.helpdesk", "--format", "json"], check=True, stdout=subprocess.PIPE
+    )
+    (folder,) = json.loads(listed.stdout)
+    return sorted(pathlib.Path(folder, "deskplane", "helpdesk", "docs", "collection").glob("*.md"))
 
 
 def main():
-    guides, config = (pathlib.Path(argument) for argument in sys.argv[1:])
+    config = pathlib.Path(sys.argv[1])
     desk = yaml.safe_load(config.read_text(encoding="utf-8"))
     author = {"GIT_%s_%s" % pair: "desk@example.com" for pair in (("AUTHOR", "NAME"), ("AUTHOR", "EMAIL"), ("COMMITTER", "NAME"), ("COMMITTER", "EMAIL"))}
     shared = {"DESKPLANE_URL": desk["deskplane_url"], "DESKPLANE_API_KEY": desk["deskplane_api_key"]}
     # The command of the server's environment, but not its ansible and python, which are those of this test.
     found = 0
-    for guide in sorted(guides.glob("*.md")):
+    for guide in guides():
         blocks = BLOCK.findall(guide.read_text(encoding="utf-8"))
         found += len(blocks)
         print("== %s" % guide.name, flush=True)
