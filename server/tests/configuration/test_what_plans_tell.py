@@ -33,3 +33,16 @@ def test_objects_whose_places_are_not_there_yet_are_not_taken_for_one(api: Api) 
     ]
     single = api.call("POST", "/webhooks/apply?dry_run=true&allow_unresolved=true", hooks[0])
     assert (single["action"], len(single["unresolved"])) == ("create", 1)
+
+
+def test_each_secret_has_a_reference_of_its_own_whatever_the_names(api: Api) -> None:
+    wanted = {"url": "https://chat.example/x", "secret": {"$secret": "later"}}
+    hooks = [{"name": "a/b/c"}, {"name": "b/c", "department": "a"}, {"name": "c", "department": "a/b"}]
+    departments = [{"name": name, "customer": "ACME"} for name in ("a", "a/b")]
+    configuration = {
+        "customers": [{"name": "ACME"}],
+        "departments": departments,
+        "webhooks": [{**hook, **wanted} for hook in hooks],
+    }
+    found = [need["secret"] for need in _call(api, "plan", configuration)["needs_secret"]]
+    assert found == ["webhook/a~1b~1c/secret", "webhook/a/b~1c/secret", "webhook/a~1b/c/secret"]

@@ -20,8 +20,10 @@ ACTIONS = ("create", "update", "delete", "none")
 
 
 def reference_to(kind: Kind, state: State, path: str) -> str:
-    """How a document refers to a stored secret: `department/support/imap.password`."""
-    return "/".join([kind.name, *(str(part) for part in key_of(kind, state) if part is not None), path])
+    """How a document refers to a stored secret: `department/support/imap.password`. A slash in a name is written as in
+    a JSON pointer: two secrets of one reference would get the same value from whoever gives them."""
+    names = [str(part).replace("~", "~0").replace("/", "~1") for part in key_of(kind, state) if part is not None]
+    return "/".join([kind.name, *names, path])
 
 
 def plan(run: Reconciliation, entries: Sequence[Entry]) -> dict[str, Any]:
