@@ -69,6 +69,8 @@ UNSENDABLE += [
     ({"secret_headers": "Bearer abc"}, "#/secret_headers", "bad_format"),
     ({"secret_headers": "[" * 30_000}, "#/secret_headers", "bad_format"),
     ({"secret_headers": '["a"]'}, "#/secret_headers", "wrong_type"),
+    ({"secret_headers": "null"}, "#/secret_headers", "wrong_type"),
+    ({"secret_headers": '{"X-A\\ud800": "b"}'}, "#/secret_headers", "bad_format"),
     ({"headers": {"X-A": "1"}, "secret_headers": {"x-a": "2"}}, "#/headers/X-A", "repeated"),
 ]
 

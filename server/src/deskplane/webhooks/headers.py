@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 from marshmallow import ValidationError
 
 from deskplane.kernel.compound import TextMap
@@ -59,9 +60,11 @@ class SecretHeaders(Text):
             return value  # as it is shown: the stored one stays
         if isinstance(value, str):
             try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
+                value = orjson.loads(value)  # refuses halves of surrogate pairs
+            except ValueError:
                 raise refuse("bad_format", "must be an object of texts, or one as JSON text") from None
+            if value is None:
+                raise refuse("wrong_type", "must be an object, got null")
         if isinstance(value, dict) and "$secret" in value:
             return super()._deserialize(value, attr, data, **kwargs)
         return self._read(value)
