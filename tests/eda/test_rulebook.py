@@ -42,7 +42,7 @@ class Rulebook:
             PATH=programs + os.pathsep + os.environ["PATH"],
             HOME=str(self.folder),
             ANSIBLE_COLLECTIONS_PATH=str(self.folder),
-            DESKPLANE_URL=self.desk.url,
+            DESKPLANE_URL=self.desk.url + "/",
             DESKPLANE_API_KEY=self.desk.key,
         )
         command = ["ansible-rulebook", "--rulebook", "deskplane.helpdesk.tickets", "--inventory", "inventory.yml"]

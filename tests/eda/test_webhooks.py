@@ -10,10 +10,13 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 
 import aiohttp
 import pytest
+import yaml
+from conftest import ROOT
 from desk import free_port
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -185,3 +188,21 @@ def test_a_mistake_in_the_options_is_one_line(source, args, says, monkeypatch):
     with pytest.raises(ValueError) as caught:
         asyncio.run(source.main(asyncio.Queue(), args))
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_the_guide_and_the_documentation_show_is_accepted(source):
+    """Options of printed examples, with a secret where they take one from a variable."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs/collection/event-driven.md").read_text(), re.MULTILINE | re.DOTALL)
+    # What stands alone in the guide is a part of a ruleset.
+    parts = [part for block in blocks for part in as_list(yaml.safe_load(block))]
+    printed = [entry for part in parts for entry in part["sources"]] + yaml.safe_load(source.EXAMPLES)
+    assert len(printed) == 4
+    for entry in printed:
+        args = json.loads(json.dumps(entry["deskplane.helpdesk.tickets"]).replace("{{ webhook_secret }}", SECRET))
+        if args.get("mode") != "webhook":
+            args = {"deskplane_url": "https://desk.example.com", "deskplane_api_key": "k", **args}
+        assert source.checked(args)["events"] == args.get("events", [])
+
+
+def as_list(found):
+    return found if isinstance(found, list) else [found]
