@@ -227,6 +227,8 @@ def test_at_a_terminal_the_plan_is_shown_in_colour_and_asked_about(
     os.close(ours)
     assert process.wait() == (0 if said == "y\n" else 1)
     assert b"\x1b[1;32m+ label printer" in shown
+    assert b"Planning 2 objects on http://127.0.0.1:" in shown
+    assert (b"Applying 2 objects on http://127.0.0.1:" in shown) is (said == "y\n")
     assert len(desk.requests) == requests
     if said == "y\n":
         assert desk.requests[-1][2]["plan_digest"] == "sha256:1"
