@@ -60,3 +60,22 @@ def test_a_refusal_names_what_is_missing_and_whom_it_is_about(api: Api) -> None:
     assert "labels:manage" in detail
     detail = apply(keeper, {"users": [{"username": "root", "state": "absent"}]}, status=403)["detail"]
     assert detail == "the user root has the role admin, which goes beyond your own rights"
+
+
+def test_who_is_brought_back_has_the_roles_of_his_groups_again(api: Api) -> None:
+    roles = {"keeper": "users:manage", "power": "settings:manage"}
+    apply(
+        api,
+        {
+            "roles": [{"name": name, "permissions": [permission]} for name, permission in roles.items()],
+            "users": [{"username": "boss"}],
+            "groups": [{"name": "bosses", "roles": ["power"], "members": ["boss"]}],
+        },
+    )
+    apply(api, {"users": [{"username": "boss", "state": "absent"}]})
+    keeper = api.as_user("keeper", roles=["keeper"])
+    refused = apply(keeper, {"users": [{"username": "boss", "password": "taken over!"}]}, status=422)
+    assert [error["code"] for error in refused["errors"]] == ["beyond_yours"]
+    keys = [{"name": "mine", "regenerate": True}]
+    keeper.apply("users", 422, username="boss", api_keys=keys)
+    assert apply(api, {"users": [{"username": "boss"}]})["summary"]["create"] == 1

@@ -72,11 +72,12 @@ def check_user(found: Check) -> None:
     before_roles = set(found.before["roles"]) if found.before else set()
     for name in roles_beyond(found.work, set(found.after["roles"]) - before_roles):
         found.refuse("roles", "beyond_yours", f"the role {name} goes beyond your own rights")
-    if found.before is None:
-        return
-    by_groups = set().union(*[roles_of_groups(found.work).get(name, ()) for name in found.before["groups"]])
+    # of who is brought back, too: his groups kept him
+    by_groups = set().union(*[roles_of_groups(found.work).get(name, ()) for name in found.after["groups"] or ()])
     for name in roles_beyond(found.work, before_roles | by_groups):
         found.refuse("username", "beyond_yours", f"this user has the role {name}, which goes beyond your own rights")
+    if found.before is None:
+        return
     was_admin = ADMIN in before_roles and found.before["enabled"]
     is_admin = ADMIN in found.after["roles"] and found.after["enabled"]
     if was_admin and not is_admin and administrators(found.work) <= {found.before["username"]}:
