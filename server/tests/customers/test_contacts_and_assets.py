@@ -179,7 +179,7 @@ def test_movements_are_told_apart_by_their_time_and_kept_in_its_order(desk: Api)
     ]
     same = desk.apply("assets", customer="ACME", name="printer 4", movements=made["after"]["movements"])
     assert same["action"] == "none"
-    twice = [late, {**late, "at": "2026-03-02T09:30:00Z"}]
+    twice = [late, {**late, "at": "2026-03-02T09:30:00Z", "note": "other"}]
     refused = desk.apply("assets", status=422, customer="ACME", name="printer 4", movements=twice)
     assert errors_of(refused) == [("#/movements/1/at", "repeated")]
     refused = desk.apply("assets", status=422, customer="ACME", name="printer 4", movements=[{"at": early["at"]}])

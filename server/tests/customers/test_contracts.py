@@ -62,6 +62,7 @@ def test_a_slot_says_its_days_in_one_way(desk: Api) -> None:
         ({"from": "07:00", "to": "08:00", "days": []}, "days", "too_short"),
         ({"from": "07:00", "to": "08:00", "days": ["someday"]}, "days/0", "not_allowed"),
         ({"from": "07:00", "to": "08:00", "factor": "-2"}, "factor", "bad_format"),
+        ({"from": "07:00", "to": "08:00", "factor": "12345"}, "factor", "out_of_range"),
         ({"to": "08:00"}, "from", "required"),
     ],
 )

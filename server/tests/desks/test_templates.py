@@ -13,7 +13,20 @@ from dumps import dump
 MAIL: dict[str, Any] = {"event": "ticket_resolved", "subject": "Solved", "body_text": "It is solved."}
 
 
-def test_the_author_of_a_template_is_followed_and_forgotten(api: Api) -> None:
+def test_a_template_outlives_its_author(api: Api) -> None:
+    api.apply("users", username="mia")
+    api.apply("templates", name="more details", author="mia")
+    api.apply("users", username="mia", state="absent")
+    shown = api.call("GET", "/templates")["items"][0]
+    exported = api.call("GET", "/configuration")["configuration"]
+    assert (shown["author"], exported["templates"]) == (None, [{"name": "more details"}])
+    again = api.call("POST", "/configuration/apply", {"configuration": exported})
+    assert again["changed"] is False
+    api.apply("users", username="mia")
+    assert api.call("GET", "/templates")["items"][0]["author"] == "mia"
+
+
+def test_the_author_of_a_template_is_followed(api: Api) -> None:
     api.apply("users", username="mia")
     api.apply("templates", name="more details", type="ticket", author="mia", body_text="What did you see?")
     api.apply("users", username="maria", renamed_from="mia")

@@ -56,9 +56,12 @@ class Selection:
             if name in kind.parts:
                 continue
             if isinstance(part, Ref):
-                target = aliased(registry[part.kind].model)
-                column = getattr(target, registry[part.kind].key[0])
-                joins.append((target, target.id == getattr(model, f"{name}_id")))
+                to = registry[part.kind]
+                target = aliased(to.model)
+                column = getattr(target, to.key[0])
+                found = target.id == getattr(model, f"{name}_id")
+                # what was deleted softly is named again when it comes back
+                joins.append((target, and_(found, target.deleted_at.is_(None)) if to.soft_delete else found))
             else:
                 column = getattr(model, name)
             columns.append(column.label(f"f_{name}"))
