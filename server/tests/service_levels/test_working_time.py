@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from deskplane.service_levels.working_time import AROUND_THE_CLOCK, CalendarTime, day_spans
 
 MINUTE = timedelta(minutes=1)
-DAY = "monday tuesday wednesday thursday friday saturday sunday".split()
+DAY = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 ZONES = [
     "UTC",
     "Europe/Berlin",
@@ -72,7 +73,7 @@ def test_every_minute_counts_as_the_clock_on_the_wall_says(data: st.DataObject) 
     assert calendar.between(start, end) == MINUTE * len(counted)
     found = list(calendar.spans(start, end))
     assert all(start <= since < until <= end for since, until in found)
-    assert all(one[1] <= other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(found))
     if counted:
         wanted = data.draw(st.integers(1, len(counted)))
         assert calendar.after(start, MINUTE * wanted) == counted[wanted - 1] + MINUTE
