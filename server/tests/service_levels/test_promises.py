@@ -14,7 +14,7 @@ from deskplane.app import Desk, make_worker
 from deskplane.outbox.models import Message
 from deskplane.tickets.models import Ticket
 
-STATES = ("none", "ok", "warning", "critical", "breached", "met")
+STATES = ("none", "ok", "warning", "critical", "breached", "paused", "met")
 
 
 def opened(api: Api, **fields: Any) -> dict[str, Any]:
@@ -57,6 +57,7 @@ def test_deadlines_are_wall_clock_from_the_creation(api: Api, clock: TurnedClock
             "warn_at": "2026-03-02T09:00:00.000007Z",
             "critical_at": "2026-03-02T09:15:00.000007Z",
             "met_at": None,
+            "left_seconds": None,
         },
         "resolution": {
             "state": "ok",
@@ -64,6 +65,7 @@ def test_deadlines_are_wall_clock_from_the_creation(api: Api, clock: TurnedClock
             "warn_at": "2026-03-02T12:00:00.000007Z",
             "critical_at": "2026-03-02T12:45:00.000007Z",
             "met_at": None,
+            "left_seconds": None,
         },
     }
 
@@ -158,6 +160,7 @@ def test_reopening_goes_on_and_the_time_that_it_was_resolved_counts_for_nobody(a
         "warn_at": "2026-03-03T19:20:00Z",
         "critical_at": "2026-03-03T20:05:00Z",
         "met_at": None,
+        "left_seconds": None,
     }
     assert sla["response"]["state"] == "met", "an answer that was given stays given"
     clock.turn(minutes=90)
@@ -303,7 +306,7 @@ def test_a_deleted_customer_leaves_his_tickets(api: Api) -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["open", "in_progress", "resolved", "closed", None]),
+        st.sampled_from(["open", "in_progress", "waiting", "resolved", "closed", None]),
         st.sampled_from(["low", "high", None]),
         st.integers(0, 90),
     ),
@@ -320,7 +323,9 @@ def test_the_filter_by_state_finds_what_shows_that_state(
     desk.database.run(lambda session: session.execute(delete(Ticket)), write=True)
     api.apply("sla-policies", name="both", priorities=["high"], response_minutes=40, resolution_minutes=110)
     api.apply("sla-policies", name="one", priorities=["low"], resolution_minutes=80, critical_minutes=70)
-    api.apply("sla-policies", name="other", priorities=["critical"], response_minutes=50)
+    api.apply("sla-policies", name="other", priorities=["critical"], response_minutes=50, on_reopen="restart")
+    api.apply("calendars", name="none")
+    api.apply("sla-policies", name="never", priorities=["medium"], response_minutes=50, calendar="none")
     for index, life in enumerate(lives):
         number = opened(api, priority=("low", "medium", "high", "critical")[index % 4])["number"]
         for status, priority, minutes in life:

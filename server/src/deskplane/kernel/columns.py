@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -28,6 +28,19 @@ class Base(DeclarativeBase):
     """The tables of all rooms."""
 
     metadata = MetaData(naming_convention=NAMING)
+
+
+class Span(TypeDecorator[timedelta]):
+    """A length of time, as microseconds."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
+        return None if value is None else value // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
+        return None if value is None else timedelta(microseconds=value)
 
 
 class Instant(TypeDecorator[datetime]):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select
 
 from deskplane.kernel.words import PRIORITIES
 from deskplane.kernel.work import Work
-from deskplane.service_levels.models import SlaPolicy, sla_policy_customers
+from deskplane.service_levels.clock import Terms
+from deskplane.service_levels.models import Calendar, SlaPolicy, sla_policy_customers
+from deskplane.service_levels.working_time import AROUND_THE_CLOCK, CalendarTime, WorkingTime
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,21 @@ class Promise:
     priorities: frozenset[str]
     customers: frozenset[str]
     priority_floor: str | None
+    working: WorkingTime
+    pause_statuses: frozenset[str]
+    on_reopen: str
+
+    def terms(self, clock: str) -> Terms | None:
+        """What is promised for a clock, `response` or `resolution`."""
+        minutes = self.response_minutes if clock == "response" else self.resolution_minutes
+        if minutes is None:
+            return None
+        return Terms(
+            timedelta(minutes=minutes),
+            timedelta(minutes=self.warn_minutes),
+            timedelta(minutes=self.critical_minutes),
+            self.working,
+        )
 
     def covers(self, priority: str) -> bool:
         """Whether it is in use for tickets of this declared priority."""
@@ -44,6 +62,10 @@ def _load(work: Work) -> list[Promise]:
         select(sla_policy_customers.c.sla_policy_id, sla_policy_customers.c.customer_id)
     ):
         customers[policy].add(customer)
+    calendars = {
+        row.id: CalendarTime.of(row.time_zone, row.hours, row.holidays)
+        for row in work.session.execute(select(Calendar)).scalars()
+    }
     return [
         Promise(
             id=row.id,
@@ -57,6 +79,9 @@ def _load(work: Work) -> list[Promise]:
             priorities=frozenset(row.priorities),
             customers=frozenset(customers[row.id]),
             priority_floor=row.priority_floor,
+            working=calendars[row.calendar_id] if row.calendar_id else AROUND_THE_CLOCK,
+            pause_statuses=frozenset(row.pause_statuses),
+            on_reopen=row.on_reopen,
         )
         for row in work.session.execute(select(SlaPolicy)).scalars()
     ]

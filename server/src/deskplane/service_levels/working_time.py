@@ -96,8 +96,9 @@ class CalendarTime(WorkingTime):
             if day > last:
                 return
             for since, until in day_spans(self, day):
-                if until > start and since < end:
-                    yield max(since, start), min(until, end)
+                since, until = max(since, start), min(until, end)
+                if since < until:
+                    yield since, until
 
     def after(self, start: datetime, amount: timedelta) -> datetime | None:
         left = amount

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from deskplane.kernel.words import ENDED, PRIORITIES
-from deskplane.service_levels.clock import Deadline
+from deskplane.service_levels.clock import Pause, deadline
 from deskplane.service_levels.service import Promise, effective_priority
 from deskplane.tickets import queries
 
@@ -17,19 +17,23 @@ NAMED = ("type", "customer", "department", "assignee", "owner")
 PLAIN = ("title", "description", "remind_at", "correlation_key")
 COMPARED = (*PLAIN, "priority", *NAMED, "tags", "labels", "occurrences", "sla_policy")
 """What history tells of besides the status, whose every step it tells."""
-
-_MICROSECOND = timedelta(microseconds=1)
+CLOCKS = ("response", "resolution")
+CLOCK_PARTS = ("phase", "warn_at", "critical_at", "due_at", "met_at", "left")
 
 
 @dataclass
 class Draft:
-    """A ticket. `columns` are those of its row; `names` what its references are called."""
+    """A ticket. `columns` are those of its row; `names` what its references are called; `promise` the policy that it
+    is under, and `pauses` when its clocks stood still."""
 
     columns: dict[str, Any]
     names: dict[str, str | None]
     tags: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     steps: list[tuple[str, str]] = field(default_factory=list)
+    promise: Promise | None = None
+    pauses: list[Pause] = field(default_factory=list)
+    stored_pauses: tuple[Pause, ...] = ()
 
     @property
     def number(self) -> str:
@@ -63,45 +67,14 @@ class Draft:
         """The fields that history compares, and the status."""
         return {name: self.value(name) for name in (*COMPARED, "status")}
 
-    def clock(self, name: str) -> Deadline:
-        """One of the clocks, `response` or `resolution`."""
-        columns = self.columns
-        return Deadline(
-            columns[f"{name}_phase"],
-            columns[f"{name}_warn_at"],
-            columns[f"{name}_critical_at"],
-            columns[f"{name}_due_at"],
-            columns[f"{name}_met_at"],
-            timedelta(microseconds=columns[f"{name}_stood_still"]),
-        )
-
-    def set_clock(self, name: str, clock: Deadline) -> None:
-        """Stores a clock."""
-        self.columns |= {
-            f"{name}_phase": clock.phase,
-            f"{name}_warn_at": clock.warn_at,
-            f"{name}_critical_at": clock.critical_at,
-            f"{name}_due_at": clock.due_at,
-            f"{name}_met_at": clock.met_at,
-            f"{name}_stood_still": clock.stood_still // _MICROSECOND,
-        }
-
-    def promise(self, promise: Promise | None) -> None:
-        """Puts the ticket under a policy, or none. Start, pauses and outcomes of its clocks stay."""
+    def put_under(self, promise: Promise | None, now: datetime) -> None:
+        """Puts the ticket under a policy, or none. Start, pauses so far and outcomes of its clocks stay."""
+        self.promise = promise
         self.columns["sla_policy_id"] = promise.id if promise else None
         self.names["policy"] = promise.name if promise else None
         self.columns["effective_priority"] = PRIORITIES.index(effective_priority(self.priority, promise))
-        for name in ("response", "resolution"):
-            minutes = getattr(promise, f"{name}_minutes") if promise else None
-            self.set_clock(
-                name,
-                self.clock(name).promised(
-                    self.columns["created_at"],
-                    minutes,
-                    promise.warn_minutes if promise else 0,
-                    promise.critical_minutes if promise else 0,
-                ),
-            )
+        self._mind_pauses(now)
+        self._set_clocks()
 
     def step(self, status: str, now: datetime) -> None:
         """One step of the workflow, with what follows from it."""
@@ -112,8 +85,8 @@ class Draft:
             self.columns["remind_at"] = None
         if status in ENDED:
             if before not in ENDED:
-                self.set_clock("response", self.clock("response").met(now))
-                self.set_clock("resolution", self.clock("resolution").met(now))
+                for clock in CLOCKS:
+                    self.columns[f"{clock}_met_at"] = self.columns[f"{clock}_met_at"] or now
             if status == "resolved":
                 self.columns |= {"resolved_at": now, "closed_at": None}
             else:
@@ -124,7 +97,45 @@ class Draft:
                 "closed_at": None,
                 "reopened_count": self.columns["reopened_count"] + 1,
             }
-            self.set_clock("resolution", self.clock("resolution").resumed(now))
+            self._reopen(before, now)
+        self._mind_pauses(now)
+        self._set_clocks()
+
+    def _reopen(self, before: str, now: datetime) -> None:
+        """What the resolution clock does when it turns out that the ticket was not done."""
+        rule = self.promise.on_reopen if self.promise else "continue"
+        met_at = self.columns["resolution_met_at"]
+        if rule == "first_only" or met_at is None:
+            return
+        self.columns["resolution_met_at"] = None
+        if rule == "restart":
+            self.columns["resolution_started_at"] = now
+        elif met_at < now:
+            self.pauses.append(Pause(met_at, now, before))
+
+    def _mind_pauses(self, now: datetime) -> None:
+        """Lets a pause begin or end."""
+        lasts = bool(self.pauses) and self.pauses[-1].until is None
+        wanted = self.promise is not None and self.status in self.promise.pause_statuses
+        if wanted and not lasts:
+            earlier = self.pauses[-1].until if self.pauses else None
+            # the machine's clock may have been set back; pauses stay apart from each other all the same
+            self.pauses.append(Pause(max(now, earlier or now), None, self.status))
+        elif lasts and not wanted:
+            last = self.pauses.pop()
+            if last.since < now:
+                self.pauses.append(replace(last, until=now))
+
+    def _set_clocks(self) -> None:
+        starts = {"response": None, "resolution": self.columns["resolution_started_at"]}
+        for clock in CLOCKS:
+            found = deadline(
+                self.promise.terms(clock) if self.promise else None,
+                starts[clock] or self.columns["created_at"],
+                self.pauses,
+                self.columns[f"{clock}_met_at"],
+            )
+            self.columns |= {f"{clock}_{part}": getattr(found, part) for part in CLOCK_PARTS}
 
     def answer(self, now: datetime, address: str) -> dict[str, Any]:
         """As it is answered: by the same code that answers what was read."""
@@ -161,14 +172,13 @@ def empty(now: datetime) -> Draft:
         "resolved_at": None,
         "closed_at": None,
         "sla_policy_id": None,
+        "resolution_started_at": None,
+        **{f"{clock}_{part}": None for clock in CLOCKS for part in CLOCK_PARTS},
         "reporter_id": None,
         "created_by_id": None,
         **{f"{name}_id": None for name in NAMED},
     }
-    draft = Draft(columns, dict.fromkeys((*NAMED, "reporter", "created_by", "policy")))
-    for name in ("response", "resolution"):
-        draft.set_clock(name, Deadline())
-    return draft
+    return Draft(columns, dict.fromkeys((*NAMED, "reporter", "created_by", "policy")))
 
 
 def row_values(draft: Draft) -> Mapping[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -21,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from deskplane.kernel.columns import Base, Instant, Json, Serial
+from deskplane.kernel.columns import Base, Instant, Json, Serial, Span
 
 
 class Ticket(Base):
@@ -62,13 +61,14 @@ class Ticket(Base):
     response_critical_at: Mapped[datetime | None] = mapped_column(Instant)
     response_due_at: Mapped[datetime | None] = mapped_column(Instant)
     response_met_at: Mapped[datetime | None] = mapped_column(Instant)
-    response_stood_still: Mapped[int] = mapped_column(BigInteger)
+    response_left: Mapped[timedelta | None] = mapped_column(Span)
     resolution_phase: Mapped[str | None] = mapped_column(String(10))
     resolution_warn_at: Mapped[datetime | None] = mapped_column(Instant)
     resolution_critical_at: Mapped[datetime | None] = mapped_column(Instant)
     resolution_due_at: Mapped[datetime | None] = mapped_column(Instant)
     resolution_met_at: Mapped[datetime | None] = mapped_column(Instant)
-    resolution_stood_still: Mapped[int] = mapped_column(BigInteger)
+    resolution_left: Mapped[timedelta | None] = mapped_column(Span)
+    resolution_started_at: Mapped[datetime | None] = mapped_column(Instant)
 
     __table_args__ = (
         UniqueConstraint("prefix", "sequence"),
@@ -133,6 +133,17 @@ ticket_tags = Table(
     Column("tag", String(60), primary_key=True),
     Index("ix_ticket_tags_tag", "tag", "ticket_id"),
 )
+
+
+class TicketPause(Base):
+    """Time that counts for none of a ticket's clocks: it stood in a status in which they pause."""
+
+    __tablename__ = "ticket_pauses"
+
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
+    since: Mapped[datetime] = mapped_column(Instant, primary_key=True)
+    until: Mapped[datetime | None] = mapped_column(Instant)
+    status: Mapped[str] = mapped_column(String(20))
 
 
 class History(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
 
@@ -37,7 +37,7 @@ from deskplane.kernel.pagination import Order
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
-from deskplane.service_levels.clock import RUNNING, STOPPED, Deadline, worst
+from deskplane.service_levels.clock import PAUSED, RUNNING, STOPPED, Deadline, worst
 from deskplane.service_levels.models import SlaPolicy
 from deskplane.tickets.models import Ticket, ticket_labels, ticket_tags
 
@@ -70,7 +70,7 @@ _PLAIN = (
     "resolved_at",
     "closed_at",
 )
-_CLOCK = ("phase", "warn_at", "critical_at", "due_at", "met_at")
+_CLOCK = ("phase", "warn_at", "critical_at", "due_at", "met_at", "left")
 _COLUMNS: dict[str, Any] = {
     **{name: getattr(T, name) for name in _PLAIN},
     "type": _types.c.name,
@@ -165,14 +165,23 @@ def may_see(actor: Actor, customer_id: str | None, department_id: str | None) ->
 
 
 _NOTHING = ("none", False)
+_NO_PROMISE = {"state": "none", **dict.fromkeys(("due_at", "warn_at", "critical_at", "met_at", "left_seconds"))}
+_SECOND = timedelta(seconds=1)
 
 
 def _clock(values: Sequence[Any], now: datetime) -> tuple[dict[str, Any], tuple[str, bool]]:
-    phase, warn_at, critical_at, due_at, met_at = values
+    phase, warn_at, critical_at, due_at, met_at, left = values
     if phase is None and met_at is None:  # nothing was promised: most tickets of most desks
-        return {"state": "none", "due_at": None, "warn_at": None, "critical_at": None, "met_at": None}, _NOTHING
-    state = Deadline(phase, warn_at, critical_at, due_at, met_at).state(now)
-    shown = {"state": state, "due_at": due_at, "warn_at": warn_at, "critical_at": critical_at, "met_at": met_at}
+        return dict(_NO_PROMISE), _NOTHING
+    state = Deadline(phase, warn_at, critical_at, due_at, met_at, left).state(now)
+    shown = {
+        "state": state,
+        "due_at": due_at,
+        "warn_at": warn_at,
+        "critical_at": critical_at,
+        "met_at": met_at,
+        "left_seconds": None if left is None else left // _SECOND,
+    }
     return shown, (state, met_at is not None)
 
 
@@ -188,8 +197,8 @@ def answer(
     found["effective_priority"] = PRIORITIES[found["effective_priority"]]
     found["tags"] = tags
     found["labels"] = labels
-    response, response_state = _clock(clocks[:5], now)
-    resolution, resolution_state = _clock(clocks[5:], now)
+    response, response_state = _clock(clocks[: len(_CLOCK)], now)
+    resolution, resolution_state = _clock(clocks[len(_CLOCK) :], now)
     found["sla"] = {
         "policy": policy,
         "state": "none"
@@ -340,22 +349,38 @@ def _some(phase: str, condition: Callable[[str], ColumnElement[bool]] | None = N
 
 def _reached(edge: str, now: datetime) -> ColumnElement[bool]:
     """Some clock runs and is past this edge."""
-    return _some(RUNNING, lambda clock: getattr(T, f"{clock}_{edge}") <= now)
+    return _some(RUNNING, lambda clock: _past(clock, edge, now))
+
+
+def _past(clock: str, edge: str, moment: Any) -> ColumnElement[bool]:
+    """Whether an edge lies before a moment. One that never comes is null: then it is false, not unknown."""
+    column = getattr(T, f"{clock}_{edge}")
+    return and_(column.is_not(None), column <= moment)
 
 
 def _sla_state(state: str, now: datetime) -> ColumnElement[bool]:
-    """The state that is shown: the worst one of the clocks that run, else the worst of all."""
-    some_run = _some(RUNNING)
-    late = _some(STOPPED, lambda clock: getattr(T, f"{clock}_met_at") > getattr(T, f"{clock}_due_at"))
+    """The state that is shown: the worst one of the clocks that are not met, else the worst of all."""
+    some_run, some_pause = _some(RUNNING), _some(PAUSED)
+    unmet = or_(some_run, some_pause)
+    warned, critical = _reached("warn_at", now), _reached("critical_at", now)
+    late = _some(STOPPED, _met_late)
+    # a clock that was breached already stays so while it is paused
+    breached = or_(_reached("due_at", now), _some(PAUSED, lambda clock: _past(clock, "due_at", now)))
     conditions: dict[str, ColumnElement[bool]] = {
-        "none": and_(~some_run, ~_some(STOPPED)),
-        "ok": and_(some_run, ~_reached("warn_at", now)),
-        "warning": and_(_reached("warn_at", now), ~_reached("critical_at", now), ~_reached("due_at", now)),
-        "critical": and_(_reached("critical_at", now), ~_reached("due_at", now)),
-        "breached": or_(_reached("due_at", now), and_(~some_run, late)),
-        "met": and_(~some_run, _some(STOPPED), ~late),
+        "none": and_(~unmet, ~_some(STOPPED)),
+        "ok": and_(some_run, ~warned, ~critical, ~breached),
+        "warning": and_(warned, ~critical, ~breached),
+        "critical": and_(critical, ~breached),
+        "breached": or_(breached, and_(~unmet, late)),
+        "paused": and_(some_pause, ~some_run, ~breached),
+        "met": and_(~unmet, _some(STOPPED), ~late),
     }
     return conditions[state]
+
+
+def _met_late(clock: str) -> ColumnElement[bool]:
+    due_at = getattr(T, f"{clock}_due_at")
+    return and_(due_at.is_not(None), getattr(T, f"{clock}_met_at") > due_at)
 
 
 _SORTS: list[tuple[str, tuple[Any, ...], bool, tuple[str, str]]] = [

@@ -125,7 +125,8 @@ class TicketList(Schema):
     title = Text("The title, exactly.", longest=TITLE_LENGTH)
     correlation_key = Text("The correlation key.", longest=200)
     sla_state = Choice(
-        "State of the service level, as it is shown.", ("none", "ok", "warning", "critical", "breached", "met")
+        "State of the service level, as it is shown.",
+        ("none", "ok", "warning", "critical", "breached", "paused", "met"),
     )
     due_before = Moment("A running resolution clock is due before this instant.")
     updated_since = Moment("Changed at this instant or later.")
@@ -134,11 +135,12 @@ class TicketList(Schema):
 class Clock(Schema):
     """One clock of a ticket's service level."""
 
-    state = Text("none, ok, warning, critical, breached or met.", read_only=True)
-    due_at = Moment("Deadline.", read_only=True)
+    state = Text("none, ok, warning, critical, breached, paused or met.", read_only=True)
+    due_at = Moment("Deadline; null while the clock is paused.", read_only=True)
     warn_at = Moment("When the state becomes warning.", read_only=True)
     critical_at = Moment("When the state becomes critical.", read_only=True)
     met_at = Moment("When the promise was kept, or broken for good.", read_only=True)
+    left_seconds = Whole("Working time that is left while the clock is paused, in seconds.", read_only=True)
 
 
 class Nested(Described):

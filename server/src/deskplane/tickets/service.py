@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -27,11 +28,12 @@ from deskplane.kernel.problem import (
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
 from deskplane.people.service import actor_of
+from deskplane.service_levels.clock import Pause
 from deskplane.service_levels.service import match, promises
 from deskplane.tickets import queries, references
 from deskplane.tickets.announcements import announce, event_of
 from deskplane.tickets.draft import COMPARED, NAMED, PLAIN, Draft, empty, row_values
-from deskplane.tickets.models import Counter, History, Ticket, TicketMessage, ticket_labels, ticket_tags
+from deskplane.tickets.models import Counter, History, Ticket, TicketMessage, TicketPause, ticket_labels, ticket_tags
 
 
 def _set_references(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
@@ -128,7 +130,8 @@ def put_under_promise(work: Work, draft: Draft) -> None:
     customer_id = draft.columns["customer_id"]
     customer = references.find(work, "customer", object_id=customer_id) if customer_id else None
     named = customer.sla_policy_id if customer else None
-    draft.promise(match(promises(work), priority=draft.priority, customer_id=customer_id, named=named))
+    found = match(promises(work), priority=draft.priority, customer_id=customer_id, named=named)
+    draft.put_under(found, work.clock.now())
 
 
 def _counting(dialect: Any) -> Any:
@@ -207,6 +210,7 @@ def _store_new(work: Work, draft: Draft) -> None:
     assert inserted is not None, "an insert of one row has its key"
     draft.columns["id"] = inserted[0]
     _store_words(work, draft, set(), set())
+    store_pauses(work, draft)
     snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
     record(work, draft, [("created", None, snapshot)])
     announce(work, "ticket_created", draft)
@@ -268,8 +272,7 @@ _ID_COLUMNS = [
         "sla_policy_id",
         "reporter_id",
         "created_by_id",
-        "response_stood_still",
-        "resolution_stood_still",
+        "resolution_started_at",
     )
 ]
 
@@ -294,13 +297,43 @@ def load(work: Work, *conditions: Any) -> list[Draft]:
 def _loaded(work: Work, *conditions: Any) -> list[Draft]:
     statement = queries.SELECT.add_columns(*_ID_COLUMNS).where(*conditions).order_by(Ticket.id)
     rows = work.session.execute(statement).all()
-    tags, labels = queries.words(work, [row.t_id for row in rows])
+    ids = [row.t_id for row in rows]
+    tags, labels = queries.words(work, ids)
+    pauses = _pauses(work, ids)
+    known = {promise.id: promise for promise in promises(work)}
     found = []
     for row in rows:
         values = {name.removeprefix("t_"): value for name, value in row._mapping.items()}
         names = {name: values.pop(name) for name in (*NAMED, "reporter", "created_by", "policy")}
-        found.append(Draft(values, names, list(tags.get(row.t_id, [])), list(labels.get(row.t_id, []))))
+        draft = Draft(values, names, list(tags.get(row.t_id, [])), list(labels.get(row.t_id, [])))
+        draft.promise = known.get(values["sla_policy_id"])
+        draft.pauses = list(pauses[row.t_id])
+        draft.stored_pauses = tuple(pauses[row.t_id])
+        found.append(draft)
     return found
+
+
+def _pauses(work: Work, ids: Sequence[int]) -> dict[int, list[Pause]]:
+    found: dict[int, list[Pause]] = defaultdict(list)
+    statement = select(TicketPause.ticket_id, TicketPause.since, TicketPause.until, TicketPause.status)
+    order = (TicketPause.ticket_id, TicketPause.since)
+    for pause in work.session.execute(statement.where(TicketPause.ticket_id.in_(ids)).order_by(*order)):
+        found[pause.ticket_id].append(Pause(pause.since, pause.until, pause.status))
+    return found
+
+
+def store_pauses(work: Work, draft: Draft) -> None:
+    """Writes what is new of a ticket's pauses."""
+    if tuple(draft.pauses) == draft.stored_pauses:
+        return
+    ticket_id = draft.columns["id"]
+    work.session.execute(delete(TicketPause).where(TicketPause.ticket_id == ticket_id))
+    rows = [
+        {"ticket_id": ticket_id, "since": pause.since, "until": pause.until, "status": pause.status}
+        for pause in draft.pauses
+    ]
+    if rows:
+        work.session.execute(insert(TicketPause), rows)
 
 
 def load_by_number(work: Work, number: str) -> Draft:
@@ -392,6 +425,7 @@ def save(
     values = {name: value for name, value in row_values(draft).items() if name not in ("prefix", "sequence")}
     work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values))
     _store_words(work, draft, set(before["tags"]), set(before["labels"]))
+    store_pauses(work, draft)
     entries: list[tuple[str, Any, Any]] = [("status", old, new) for old, new in draft.steps]
     entries += [(name, before[name], draft.value(name)) for name in COMPARED if before[name] != draft.value(name)]
     if comment is not None:

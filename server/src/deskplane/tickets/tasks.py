@@ -23,8 +23,9 @@ AUTOMATION = "automation"
 _MATTERS = {
     "sla_policy": {
         "enabled", "position", "response_minutes", "resolution_minutes", "priorities", "customers", "priority_floor",
-        "warn_minutes", "critical_minutes",
+        "warn_minutes", "critical_minutes", "calendar", "pause_statuses",
     },
+    "calendar": {"time_zone", "hours", "holidays"},
     "customer": {"sla_policy"},
 }  # fmt: skip
 
@@ -49,8 +50,8 @@ def policies_changed(objects: Sequence[Written]) -> None:
 
 
 def _changes_promises(written: Written) -> bool:
-    if written.kind.name == "customer" and written.action == "create":
-        return False
+    if written.kind.name in ("customer", "calendar") and written.action == "create":
+        return False  # nothing refers to it yet
     before, after = written.before or {}, written.after or {}
     return any(before.get(field) != after.get(field) for field in _MATTERS[written.kind.name])
 
@@ -64,9 +65,9 @@ def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
     ids = work.session.execute(chunk).scalars().all()
     for draft in service.load(work, Ticket.id.in_(ids), is_open):
         before = draft.snapshot()
-        columns = dict(draft.columns)
+        columns, pauses = dict(draft.columns), list(draft.pauses)
         service.put_under_promise(work, draft)
-        if draft.columns == columns:
+        if (draft.columns, draft.pauses) == (columns, pauses):
             continue
         entries = [("sla_policy", before["sla_policy"], draft.names["policy"])]
         values = {
@@ -77,6 +78,7 @@ def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
         work.session.execute(
             update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values, version=Ticket.version + 1)
         )
+        service.store_pauses(work, draft)
         if before["sla_policy"] != draft.names["policy"]:
             service.record(work, draft, list(entries), cause=AUTOMATION)
     return ids[-1] if len(ids) == CHUNK else None
