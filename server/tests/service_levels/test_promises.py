@@ -51,6 +51,7 @@ def test_deadlines_are_wall_clock_from_the_creation(api: Api, clock: TurnedClock
     assert sla == {
         "policy": "p",
         "state": "warning",
+        "recalculating": False,
         "response": {
             "state": "warning",
             "due_at": "2026-03-02T09:30:00.000007Z",
@@ -175,14 +176,28 @@ def test_a_changed_policy_reaches_open_tickets_through_the_worker(api: Api, desk
     clock.turn(minutes=10)
     answer = api.apply("sla-policies", name="p", resolution_minutes=60, priority_floor="high")
     assert answer["warnings"] == ["1 open tickets are matched with the service level policies anew"]
+    assert read(api, number)["sla"]["recalculating"], "until a worker has come to it"
+    assert opened(api)["sla"]["recalculating"] is False, "a new ticket knows the new policies"
+    assert read(api, ended)["sla"]["recalculating"] is False
     drained(desk)
     ticket = read(api, number)
+    assert ticket["sla"]["recalculating"] is False
     assert ticket["sla"]["resolution"]["due_at"] == "2026-03-02T10:00:00Z"
     assert ticket["effective_priority"] == "high"
     assert ticket["updated_at"] == "2026-03-02T09:00:00Z", "nobody touched it"
     assert api.request("GET", f"/tickets/{number}").headers["ETag"] != tag
     assert read(api, ended)["sla"]["resolution"]["due_at"] == "2026-03-02T11:00:00Z", "what ended stays as it ended"
     assert policy_history(api, number) == []
+
+
+def test_a_change_that_moves_no_deadline_of_a_ticket_leaves_its_version(api: Api, desk: Desk) -> None:
+    api.apply("sla-policies", name="p", resolution_minutes=120, priorities=["low"])
+    number = opened(api)["number"]
+    tag = api.request("GET", f"/tickets/{number}").headers["ETag"]
+    api.apply("sla-policies", name="p", resolution_minutes=60)
+    assert read(api, number)["sla"]["recalculating"]
+    drained(desk)
+    assert api.request("GET", f"/tickets/{number}").headers["ETag"] == tag
 
 
 def test_a_new_policy_that_fits_better_takes_over_and_history_says_so(api: Api, desk: Desk) -> None:

@@ -18,11 +18,12 @@ from deskplane.kernel.columns import Base
 T = TypeVar("T")
 
 CONFIGURATION = "configuration"
+SERVICE_LEVELS = "service_levels"
 MOST_KEPT = 20_000
 
 
 class Revision(Base):
-    """The one row named `configuration`."""
+    """The row `configuration`, and `service_levels`, which only those changes raise that move tickets' deadlines."""
 
     __tablename__ = "revisions"
 
@@ -30,14 +31,14 @@ class Revision(Base):
     number: Mapped[int] = mapped_column(Integer)
 
 
-def current(session: Session) -> int:
+def current(session: Session, name: str = CONFIGURATION) -> int:
     """The number as this transaction sees it."""
-    return session.execute(select(Revision.number).where(Revision.name == CONFIGURATION)).scalar_one()
+    return session.execute(select(Revision.number).where(Revision.name == name)).scalar_one()
 
 
-def raise_revision(session: Session) -> None:
+def raise_revision(session: Session, name: str = CONFIGURATION) -> None:
     """Says that configuration or rights change in this transaction."""
-    session.execute(update(Revision).where(Revision.name == CONFIGURATION).values(number=Revision.number + 1))
+    session.execute(update(Revision).where(Revision.name == name).values(number=Revision.number + 1))
 
 
 class Kept:

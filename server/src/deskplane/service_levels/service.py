@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
+from deskplane.kernel import revision
 from deskplane.kernel.words import PRIORITIES
 from deskplane.kernel.work import Work
 from deskplane.service_levels.clock import Terms
@@ -54,6 +55,11 @@ class Promise:
 def promises(work: Work) -> list[Promise]:
     """All policies."""
     return work.keep("promises", lambda: _load(work))
+
+
+def current_revision(work: Work) -> int:
+    """The state of policies and calendars: open tickets of an earlier one are still to be recalculated."""
+    return work.keep("service levels", lambda: revision.current(work.session, revision.SERVICE_LEVELS))
 
 
 def _load(work: Work) -> list[Promise]:

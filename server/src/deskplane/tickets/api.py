@@ -55,7 +55,7 @@ def _render(body: dict[str, Any]) -> None:
 def create(call: Call) -> Reply:
     """POST /tickets"""
     draft = service.open_ticket(call, call.body)
-    found = draft.answer(call.clock.now(), queries.address(call))
+    found = draft.answer(queries.view(call))
     return Reply(found, 201, {"ETag": etag(1, found), "Location": f"{BASE}/{draft.number}"})
 
 
@@ -109,7 +109,7 @@ def patch(call: Call) -> Reply:
     draft = service.load_by_number(call, call.path["number"])
     given = {name: value for name, value in call.body.items() if name != "comment"}
     service.change(call, draft, given, comment=call.body.get("comment"), if_match=call.if_match, one_step=True)
-    found = draft.answer(call.clock.now(), queries.address(call))
+    found = draft.answer(queries.view(call))
     return Reply(found, 200, {"ETag": etag(draft.columns["version"], found)})
 
 

@@ -67,9 +67,10 @@ class Draft:
         """The fields that history compares, and the status."""
         return {name: self.value(name) for name in (*COMPARED, "status")}
 
-    def put_under(self, promise: Promise | None, now: datetime) -> None:
+    def put_under(self, promise: Promise | None, revision: int, now: datetime) -> None:
         """Puts the ticket under a policy, or none. Start, pauses so far and outcomes of its clocks stay."""
         self.promise = promise
+        self.columns["sla_revision"] = revision
         self.columns["sla_policy_id"] = promise.id if promise else None
         self.names["policy"] = promise.name if promise else None
         self.columns["effective_priority"] = PRIORITIES.index(effective_priority(self.priority, promise))
@@ -137,10 +138,10 @@ class Draft:
             )
             self.columns |= {f"{clock}_{part}": getattr(found, part) for part in CLOCK_PARTS}
 
-    def answer(self, now: datetime, address: str) -> dict[str, Any]:
+    def answer(self, view: queries.View) -> dict[str, Any]:
         """As it is answered: by the same code that answers what was read."""
         row = [self._column(label) for label in _LABELS]
-        return queries.with_html(queries.answer(row, now, address, sorted(self.tags), sorted(self.labels)))
+        return queries.with_html(queries.answer(row, view, sorted(self.tags), sorted(self.labels)))
 
     def _column(self, label: str) -> Any:
         return self.names[label] if label in self.names else self.columns[label]
@@ -172,6 +173,7 @@ def empty(now: datetime) -> Draft:
         "resolved_at": None,
         "closed_at": None,
         "sla_policy_id": None,
+        "sla_revision": 0,
         "resolution_started_at": None,
         **{f"{clock}_{part}": None for clock in CLOCKS for part in CLOCK_PARTS},
         "reporter_id": None,

@@ -149,7 +149,7 @@ def _ended_otherwise(work: Work, body: Mapping[str, Any], state: str) -> Draft |
 
 
 def _show(work: Work, draft: Draft) -> dict[str, Any]:
-    return draft.answer(work.clock.now(), queries.address(work))
+    return draft.answer(queries.view(work))
 
 
 def _applied(work: Work, draft: Draft, action: str, before: dict[str, Any] | None) -> Applied:

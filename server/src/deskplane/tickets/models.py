@@ -56,6 +56,7 @@ class Ticket(Base):
     closed_at: Mapped[datetime | None] = mapped_column(Instant)
 
     sla_policy_id: Mapped[str | None] = mapped_column(ForeignKey("sla_policies.id"))
+    sla_revision: Mapped[int] = mapped_column(Integer, server_default="1")
     response_phase: Mapped[str | None] = mapped_column(String(10))
     response_warn_at: Mapped[datetime | None] = mapped_column(Instant)
     response_critical_at: Mapped[datetime | None] = mapped_column(Instant)

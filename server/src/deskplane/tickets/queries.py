@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from sqlalchemy import (
@@ -39,6 +39,7 @@ from deskplane.kernel.work import Work
 from deskplane.people.models import User
 from deskplane.service_levels.clock import PAUSED, RUNNING, STOPPED, Deadline, worst
 from deskplane.service_levels.models import SlaPolicy
+from deskplane.service_levels.service import current_revision
 from deskplane.tickets.models import Ticket, ticket_labels, ticket_tags
 
 # Tables and not mapped classes: a select of columns alone costs a fraction of one that the ORM looks into
@@ -90,6 +91,7 @@ _HIDDEN: dict[str, Any] = {
     "prefix": T.prefix,
     "sequence": T.sequence,
     "policy": _policies.c.name,
+    "sla_revision": T.sla_revision,
     **{f"{clock}_{part}": getattr(T, f"{clock}_{part}") for clock in ("response", "resolution") for part in _CLOCK},
 }
 
@@ -164,6 +166,20 @@ def may_see(actor: Actor, customer_id: str | None, department_id: str | None) ->
     return by_customer and by_department
 
 
+class View(NamedTuple):
+    """What an answer depends on besides the ticket: the moment whose states it shows, the beginning of addresses, and
+    the revision of policies and calendars."""
+
+    now: datetime
+    address: str
+    revision: int
+
+
+def view(work: Work) -> View:
+    """For the answers of this transaction."""
+    return View(work.clock.now(), address(work), current_revision(work))
+
+
 _NOTHING = ("none", False)
 _NO_PROMISE = {"state": "none", **dict.fromkeys(("due_at", "warn_at", "critical_at", "met_at", "left_seconds"))}
 _SECOND = timedelta(seconds=1)
@@ -185,12 +201,11 @@ def _clock(values: Sequence[Any], now: datetime) -> tuple[dict[str, Any], tuple[
     return shown, (state, met_at is not None)
 
 
-def answer(
-    row: Sequence[Any], now: datetime, address: str, tags: Sequence[str] = (), labels: Sequence[str] = ()
-) -> dict[str, Any]:
-    """A row of `SELECT` as it is answered. States are those of `now`."""
+def answer(row: Sequence[Any], view: View, tags: Sequence[str] = (), labels: Sequence[str] = ()) -> dict[str, Any]:
+    """A row of `SELECT` as it is answered."""
     found = dict(zip(_SHOWN, row, strict=False))
-    _id, _version, prefix, sequence, policy, *clocks = row[_FIRST_HIDDEN:]
+    _id, _version, prefix, sequence, policy, revision, *clocks = row[_FIRST_HIDDEN:]
+    now = view.now
     number = f"{prefix}-{sequence:06d}"
     found["number"] = number
     found["priority"] = PRIORITIES[found["priority"]]
@@ -204,10 +219,11 @@ def answer(
         "state": "none"
         if response_state is resolution_state is _NOTHING
         else worst([response_state, resolution_state]),
+        "recalculating": revision < view.revision and found["status"] not in ENDED,
         "response": response,
         "resolution": resolution,
     }
-    found["url"] = f"{address}/tickets/{number}"
+    found["url"] = f"{view.address}/tickets/{number}"
     return found
 
 
@@ -259,9 +275,9 @@ def words(work: Work, ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[in
 
 def answers(work: Work, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Rows of `SELECT` as they are answered."""
-    now, begins_with = work.clock.now(), address(work)
+    looking = view(work)
     tags, labels = words(work, [row[_ID] for row in rows])
-    return [answer(row, now, begins_with, tags.get(row[_ID], []), labels.get(row[_ID], [])) for row in rows]
+    return [answer(row, looking, tags.get(row[_ID], []), labels.get(row[_ID], [])) for row in rows]
 
 
 @lru_cache(maxsize=1024)

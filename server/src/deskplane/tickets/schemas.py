@@ -174,6 +174,9 @@ class Sla(Schema):
 
     policy = Text("Name of the policy; null where none fits.", read_only=True)
     state = Text("The worst state of the clocks that are not met, else the worst of all.", read_only=True)
+    recalculating = Flag(
+        "Whether policies or calendars changed and a worker has not come to this ticket yet.", read_only=True
+    )
     response = Nested("Until the first answer.", Clock)
     resolution = Nested("Until the ticket is resolved.", Clock)
 

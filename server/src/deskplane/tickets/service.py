@@ -29,7 +29,7 @@ from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
 from deskplane.people.service import actor_of
 from deskplane.service_levels.clock import Pause
-from deskplane.service_levels.service import match, promises
+from deskplane.service_levels.service import current_revision, match, promises
 from deskplane.tickets import queries, references
 from deskplane.tickets.announcements import announce, event_of
 from deskplane.tickets.draft import COMPARED, NAMED, PLAIN, Draft, empty, row_values
@@ -131,7 +131,7 @@ def put_under_promise(work: Work, draft: Draft) -> None:
     customer = references.find(work, "customer", object_id=customer_id) if customer_id else None
     named = customer.sla_policy_id if customer else None
     found = match(promises(work), priority=draft.priority, customer_id=customer_id, named=named)
-    draft.put_under(found, work.clock.now())
+    draft.put_under(found, current_revision(work), work.clock.now())
 
 
 def _counting(dialect: Any) -> Any:

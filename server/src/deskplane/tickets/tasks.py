@@ -10,9 +10,11 @@ from sqlalchemy import func, select, text, update
 from deskplane.desks.models import Label
 from deskplane.kernel.kind import Registry, Written
 from deskplane.kernel.problem import busy
+from deskplane.kernel.revision import SERVICE_LEVELS, raise_revision
 from deskplane.kernel.words import ENDED
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
+from deskplane.service_levels.service import current_revision
 from deskplane.tickets import service
 from deskplane.tickets.models import Ticket, ticket_labels
 
@@ -42,6 +44,7 @@ def policies_changed(objects: Sequence[Written]) -> None:
     if not changed:
         return
     work = changed[0].work
+    raise_revision(work.session, SERVICE_LEVELS)
     count = open_tickets(work)
     if count:
         changed[0].warnings.append(f"{count} open tickets are matched with the service level policies anew")
@@ -63,17 +66,20 @@ def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
     is_open = Ticket.status.not_in(ENDED)
     chunk = select(Ticket.id).where(Ticket.id > payload["after"], is_open).order_by(Ticket.id).limit(CHUNK)
     ids = work.session.execute(chunk).scalars().all()
+    same: list[int] = []
     for draft in service.load(work, Ticket.id.in_(ids), is_open):
         before = draft.snapshot()
         columns, pauses = dict(draft.columns), list(draft.pauses)
         service.put_under_promise(work, draft)
+        columns["sla_revision"] = draft.columns["sla_revision"]
         if (draft.columns, draft.pauses) == (columns, pauses):
+            same.append(draft.columns["id"])
             continue
         entries = [("sla_policy", before["sla_policy"], draft.names["policy"])]
         values = {
             name: value
             for name, value in draft.columns.items()
-            if name.startswith(("response_", "resolution_", "sla_policy_", "effective_"))
+            if name.startswith(("response_", "resolution_", "sla_", "effective_"))
         }
         work.session.execute(
             update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values, version=Ticket.version + 1)
@@ -81,6 +87,9 @@ def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
         service.store_pauses(work, draft)
         if before["sla_policy"] != draft.names["policy"]:
             service.record(work, draft, list(entries), cause=AUTOMATION)
+    if same:
+        values = {"sla_revision": current_revision(work)}
+        work.session.execute(update(Ticket).where(Ticket.id.in_(same)).values(**values))
     return ids[-1] if len(ids) == CHUNK else None
 
 

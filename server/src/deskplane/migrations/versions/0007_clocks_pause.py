@@ -27,6 +27,8 @@ def upgrade() -> None:
     for clock in ("response", "resolution"):
         op.add_column("tickets", sa.Column(f"{clock}_left", Span(), nullable=True))
     op.add_column("tickets", sa.Column("resolution_started_at", Instant(), nullable=True))
+    op.add_column("tickets", sa.Column("sla_revision", sa.Integer(), nullable=False, server_default="1"))
+    op.execute("INSERT INTO revisions (name, number) VALUES ('service_levels', 1)")
     pauses = op.create_table(
         "ticket_pauses",
         sa.Column("ticket_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
