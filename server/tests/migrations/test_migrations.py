@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
 from conftest import DATABASES, settings
 from deskplane import migrations
 from deskplane.app import make_desk, migrate
 from deskplane.migrations.tables import metadata
+from deskplane.tickets.models import Ticket, TicketPause
 
 
 @pytest.fixture(params=DATABASES)
@@ -137,6 +139,33 @@ def test_an_upgrade_keeps_what_an_older_version_stored(empty_url: str) -> None:
         policy = connection.execute(text("SELECT calendar_id, pause_statuses, on_reopen FROM sla_policies")).one()
         assert (policy[0], str(policy[1]).replace("'", '"'), policy[2]) == (None, '["waiting"]', "continue")
         assert connection.execute(text("SELECT count(*) FROM workflows WHERE shipped")).scalar_one() == 2
+    desk.database.dispose()
+
+
+def test_what_a_clock_stood_still_becomes_a_pause_that_moves_its_deadline_by_as_much(empty_url: str) -> None:
+    desk = make_desk(settings(empty_url))
+    migrations.upgrade(desk.database, "0005")
+    hour = 3600 * 10**6
+    with desk.database.writing.begin() as connection:
+        for number, still in enumerate((0, 2 * hour), start=1):
+            row = {
+                "version": 1,
+                "prefix": "TKT",
+                "sequence": number,
+                **dict.fromkeys(("title", "description", "status", "source"), "open"),
+                **dict.fromkeys(("priority", "effective_priority"), 1),
+                **dict.fromkeys(("occurrences", "reopened_count", "response_stood_still"), 0),
+                **dict.fromkeys(("created_at", "updated_at"), "2026-01-02T03:04:05.000000+00:00"),
+                "resolution_stood_still": still,
+            }
+            names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO tickets ({names}) VALUES ({values})"), row)
+    migrate(desk)
+    with desk.database.transaction(write=False) as session:
+        (pause,) = session.execute(select(TicketPause)).scalars()
+        assert pause.until - pause.since == timedelta(hours=2)
+        assert session.execute(select(Ticket.sequence).where(Ticket.id == pause.ticket_id)).scalar_one() == 2
+        assert session.execute(select(Ticket.resolution_left)).scalars().all() == [None, None]
     desk.database.dispose()
 
 

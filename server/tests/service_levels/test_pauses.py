@@ -160,3 +160,59 @@ def test_statuses_that_change_within_a_moment_leave_no_pause(api: Api) -> None:
     for status in ("waiting", "open", "waiting", "resolved", "open", "waiting", "open"):
         found = change(api, number, status=status)
     assert found["sla"]["resolution"]["due_at"] == "2026-03-02T11:00:00Z"
+
+
+def test_a_deadline_is_explained(api: Api, clock: TurnedClock) -> None:
+    office(api, holidays={"dates": ["2026-03-03"]})
+    api.apply("customers", name="ACME")
+    api.apply("sla-policies", name="p", resolution_minutes="10h", calendar="office", customers=["ACME"])
+    number = opened(api, customer="ACME")["number"]
+    clock.turn(hours=1)
+    change(api, number, status="waiting")
+    clock.turn(hours=2)
+    change(api, number, status="open")
+    clock.turn(minutes=30)
+    found = api.call("GET", f"/tickets/{number}/sla")
+    assert (found["policy"], found["reason"], found["calendar"]) == ("p", "it lists the customer ACME", "office")
+    assert found["pauses"] == [
+        {
+            "since": "2026-03-02T10:00:00Z",
+            "until": "2026-03-02T12:00:00Z",
+            "status": "waiting",
+            "counted_seconds": 2 * 3600,
+        }
+    ]
+    assert found["working_time"] == [
+        {"since": "2026-03-02T09:00:00Z", "until": "2026-03-02T17:00:00Z"},
+        {"since": "2026-03-04T09:00:00Z", "until": "2026-03-04T13:00:00Z"},
+    ]
+    clocks = found["resolution"]
+    assert (clocks["target_minutes"], clocks["used_seconds"], clocks["left_seconds"]) == (600, 5400, 510 * 60)
+    assert (clocks["started_at"], clocks["due_at"]) == ("2026-03-02T09:00:00Z", "2026-03-04T13:00:00Z")
+    assert found["response"]["target_minutes"] is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "customer", "reason"),
+    [
+        ({"customers": ["ACME"], "priorities": ["high"]}, {}, "it lists the customer ACME and the priority high"),
+        ({"priorities": ["high"]}, {}, "it lists the priority high"),
+        ({}, {}, "it covers every ticket"),
+        ({}, {"sla_policy": "p"}, "the customer ACME names it"),
+        ({"priorities": ["low"]}, {}, "no policy covers its priority and customer"),
+    ],
+)
+def test_the_choice_of_the_policy_is_explained(
+    api: Api, policy: dict[str, Any], customer: dict[str, Any], reason: str
+) -> None:
+    api.apply("customers", name="ACME")
+    api.apply("sla-policies", name="p", **policy)
+    api.apply("customers", name="ACME", **customer)
+    number = opened(api, customer="ACME", priority="high")["number"]
+    found = api.call("GET", f"/tickets/{number}/sla")
+    assert found["reason"] == reason
+    assert found["working_time"] == found["pauses"] == []
+
+
+def test_there_is_nothing_to_explain_of_a_ticket_that_is_not_there(api: Api) -> None:
+    api.call("GET", "/tickets/TKT-000009/sla", status=404)

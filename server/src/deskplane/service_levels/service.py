@@ -31,6 +31,7 @@ class Promise:
     priorities: frozenset[str]
     customers: frozenset[str]
     priority_floor: str | None
+    calendar: str | None
     working: WorkingTime
     pause_statuses: frozenset[str]
     on_reopen: str
@@ -68,10 +69,7 @@ def _load(work: Work) -> list[Promise]:
         select(sla_policy_customers.c.sla_policy_id, sla_policy_customers.c.customer_id)
     ):
         customers[policy].add(customer)
-    calendars = {
-        row.id: CalendarTime.of(row.time_zone, row.hours, row.holidays)
-        for row in work.session.execute(select(Calendar)).scalars()
-    }
+    calendars = {row.id: row for row in work.session.execute(select(Calendar)).scalars()}
     return [
         Promise(
             id=row.id,
@@ -85,12 +83,17 @@ def _load(work: Work) -> list[Promise]:
             priorities=frozenset(row.priorities),
             customers=frozenset(customers[row.id]),
             priority_floor=row.priority_floor,
-            working=calendars[row.calendar_id] if row.calendar_id else AROUND_THE_CLOCK,
+            calendar=calendars[row.calendar_id].name if row.calendar_id else None,
+            working=_working(calendars[row.calendar_id]) if row.calendar_id else AROUND_THE_CLOCK,
             pause_statuses=frozenset(row.pause_statuses),
             on_reopen=row.on_reopen,
         )
         for row in work.session.execute(select(SlaPolicy)).scalars()
     ]
+
+
+def _working(calendar: Calendar) -> CalendarTime:
+    return CalendarTime.of(calendar.time_zone, calendar.hours, calendar.holidays)
 
 
 def match(found: list[Promise], *, priority: str, customer_id: str | None, named: str | None) -> Promise | None:

@@ -127,12 +127,17 @@ class Draft:
             if last.since < now:
                 self.pauses.append(replace(last, until=now))
 
+    def started_at(self, clock: str) -> datetime:
+        """When a clock began: at the creation, or, the one of the resolution, at a reopening."""
+        restarted = self.columns["resolution_started_at"] if clock == "resolution" else None
+        found: datetime = restarted or self.columns["created_at"]
+        return found
+
     def _set_clocks(self) -> None:
-        starts = {"response": None, "resolution": self.columns["resolution_started_at"]}
         for clock in CLOCKS:
             found = deadline(
                 self.promise.terms(clock) if self.promise else None,
-                starts[clock] or self.columns["created_at"],
+                self.started_at(clock),
                 self.pauses,
                 self.columns[f"{clock}_met_at"],
             )

@@ -283,18 +283,19 @@ _AT_ONCE = 1000
 def load(work: Work, *conditions: Any) -> list[Draft]:
     """Tickets for a change, locked until the transaction ends, in the order of their ids."""
     if work.is_sqlite:
-        return _loaded(work, *conditions)
+        return loaded(work, *conditions)
     # Locked first, and read by a statement that begins afterwards: one that waited for a lock reads the ticket anew,
     # but what it joined as it was before, and finds no assignee where there is another one now.
     ids = work.session.execute(select(Ticket.id).where(*conditions).order_by(Ticket.id).with_for_update()).scalars()
     found: list[Draft] = []
     whole = ids.all()
     for start in range(0, len(whole), _AT_ONCE):
-        found += _loaded(work, Ticket.id.in_(whole[start : start + _AT_ONCE]))
+        found += loaded(work, Ticket.id.in_(whole[start : start + _AT_ONCE]))
     return found
 
 
-def _loaded(work: Work, *conditions: Any) -> list[Draft]:
+def loaded(work: Work, *conditions: Any) -> list[Draft]:
+    """Tickets as they stand, not locked, in the order of their ids."""
     statement = queries.SELECT.add_columns(*_ID_COLUMNS).where(*conditions).order_by(Ticket.id)
     rows = work.session.execute(statement).all()
     ids = [row.t_id for row in rows]

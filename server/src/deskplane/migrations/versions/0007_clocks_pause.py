@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("until", Instant(), nullable=True),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.ForeignKeyConstraint(
-            ["ticket_id"], ["tickets.id"], name=op.f("fk_ticket_pauses_ticket_id_tickets"), ondelete="CASCADE"
+            ["ticket_id"], ["tickets.id"], name=op.f("fk_ticket_pauses_ticket_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("ticket_id", "since", name=op.f("pk_ticket_pauses")),
     )
