@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from deskplane.configuration import history_api
+from deskplane.configuration import history_api, simulation
 from deskplane.configuration.documents import DeskDocuments
 from deskplane.configuration.entries import Document
 from deskplane.configuration.export import drift, export
@@ -297,6 +297,7 @@ def operations(registry: Registry) -> Iterable[Operation]:
         answers={200: ("What differs.", drifted)},
     )
     yield history_api.operation(registry)
+    yield from simulation.operation(registry)
     yield Operation(
         "configuration_schema",
         "GET",
