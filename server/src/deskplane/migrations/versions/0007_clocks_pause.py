@@ -1,6 +1,6 @@
 """The clocks of service levels know working time and pauses.
 
-Revision: 0007, after: 0005
+Revision: 0007, after: 0006
 
 What the resolution clock stood still so far becomes a pause of that length: without calendars, which tickets did not
 know until now, it moves the deadline by the same time wherever it lies.
@@ -16,7 +16,7 @@ from alembic import op
 from deskplane.kernel.columns import Instant, Span
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
