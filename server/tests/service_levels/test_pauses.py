@@ -122,7 +122,7 @@ def test_a_changed_calendar_moves_open_tickets_and_keeps_their_pauses(api: Api, 
     change(api, number, status="open")
     assert resolution(api, number)["due_at"] == "2026-03-03T11:00:00Z"
     answer = api.apply("calendars", name="office", holidays={"dates": ["2026-03-03"]})
-    assert answer["warnings"] == ["1 open tickets are matched with the service level policies anew"]
+    assert answer["warnings"] == ["service levels are matched anew for 1 open ticket"]
     drained(desk)
     assert resolution(api, number)["due_at"] == "2026-03-04T11:00:00Z"
     api.apply("sla-policies", name="p", calendar=None)

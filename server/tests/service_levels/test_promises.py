@@ -175,7 +175,7 @@ def test_a_changed_policy_reaches_open_tickets_through_the_worker(api: Api, desk
     tag = api.request("GET", f"/tickets/{number}").headers["ETag"]
     clock.turn(minutes=10)
     answer = api.apply("sla-policies", name="p", resolution_minutes=60, priority_floor="high")
-    assert answer["warnings"] == ["1 open tickets are matched with the service level policies anew"]
+    assert answer["warnings"] == ["service levels are matched anew for 1 open ticket"]
     assert read(api, number)["sla"]["recalculating"], "until a worker has come to it"
     assert opened(api)["sla"]["recalculating"] is False, "a new ticket knows the new policies"
     assert read(api, ended)["sla"]["recalculating"] is False

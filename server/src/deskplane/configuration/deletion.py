@@ -53,7 +53,7 @@ def refusal(kind: Kind, stored: Stored, found: Sequence[str], *, cascade: bool) 
     hint = "; cascade deletes what can go along" if kind.cascades and not cascade else ""
     return conflict(
         "has_dependants",
-        f"{kind.label(stored.state)} cannot be deleted: {', '.join(shown)}{more} depend on it{hint}",
+        f"{kind.label(stored.state)} cannot be deleted while others depend on it: {', '.join(shown)}{more}{hint}",
         dependants=shown,
     )
 

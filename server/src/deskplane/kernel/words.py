@@ -7,6 +7,12 @@ STATUSES = ("open", "in_progress", "waiting", "resolved", "closed", "cancelled")
 ENDED = ("resolved", "closed", "cancelled")
 """An open ticket is one that is in none of these."""
 
+
+def counted(count: int, noun: str) -> str:
+    """`1 ticket`, `2 tickets`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 EVENTS: dict[str, str] = {
     "ticket_created": "A ticket was opened.",
     "ticket_updated": "A ticket changed in any other way; one event for each request.",

@@ -11,7 +11,7 @@ from deskplane.desks.models import Label
 from deskplane.kernel.kind import Registry, Written
 from deskplane.kernel.problem import busy
 from deskplane.kernel.revision import SERVICE_LEVELS, raise_revision
-from deskplane.kernel.words import ENDED
+from deskplane.kernel.words import ENDED, counted
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
 from deskplane.service_levels.service import current_revision
@@ -47,7 +47,7 @@ def policies_changed(objects: Sequence[Written]) -> None:
     raise_revision(work.session, SERVICE_LEVELS)
     count = open_tickets(work)
     if count:
-        changed[0].warnings.append(f"{count} open tickets are matched with the service level policies anew")
+        changed[0].warnings.append(f"service levels are matched anew for {counted(count, 'open ticket')}")
     if count or not work.is_sqlite:  # what others are just opening cannot be counted
         outbox.put(work, RECALCULATE, {"after": 0})
 
@@ -124,7 +124,7 @@ def tickets_of_departments(work: Work, department_ids: Sequence[str]) -> dict[st
 
 def _counted(work: Work, column: Any, ids: Sequence[str]) -> dict[str, list[str]]:
     statement = select(column, func.count()).where(column.in_(ids)).group_by(column)
-    return {found: [f"{count} tickets"] for found, count in work.session.execute(statement)}
+    return {found: [counted(count, "ticket")] for found, count in work.session.execute(statement)}
 
 
 def _take_away(work: Work, condition: Any, field: str) -> None:
