@@ -134,8 +134,8 @@ options:
     type: str
 notes:
   - Open tickets are matched anew after a policy changed; a dry run says how many.
-  - "The clocks of this version go around the clock and do not pause: O(calendar), O(pause_statuses) and O(on_reopen)\
-    \ are kept and checked, and a reopened ticket goes on as with V(continue)."
+  - Of a pause only the part inside working time moves a deadline. A ticket keeps the pauses that it had when O(pause_statuses)
+    change.
 seealso:
   - module: deskplane.helpdesk.sla_policy_info
 """

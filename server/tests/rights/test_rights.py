@@ -27,6 +27,7 @@ get_ticket                +     +     +     +       +        .       .      .   
 update_ticket             +     +     +     +       +        .       .      .      .
 delete_ticket             +     .     .     .       .        .       .      .      .
 list_ticket_events        +     +     +     +       +        .       .      .      .
+explain_ticket_sla        +     +     +     +       +        .       .      .      .
 list_ticket_history       +     +     +     +       +        .       .      .      .
 list_ticket_messages      +     +     +     +       +        .       .      .      .
 apply_setting             +     .     .     .       .        .       .      .      .
@@ -36,6 +37,7 @@ get_setting               +     .     .     .       .        .       .      +   
 update_setting            +     .     .     .       .        .       .      .      .
 apply_sla_policy          +     .     .     .       .        .       .      .      .
 apply_sla_policy, dry     +     .     .     .       .        .       .      +      .
+simulate_sla_policies     +     .     .     .       .        .       .      .      .
 list_sla_policies         +     +     +     +       +        .       .      +      .
 get_sla_policy            +     +     +     +       +        .       .      +      .
 update_sla_policy         +     .     .     .       .        .       .      .      .
