@@ -221,3 +221,10 @@ def _desk_with_default(api: Api, name: str) -> None:
 def _default(api: Api) -> str:
     found: str = api.call("GET", "/settings?key=department.default")["items"][0]["value"]
     return found
+
+
+def test_a_setting_has_the_name_that_it_has(api: Api) -> None:
+    entry = {"key": "numbering.prefix", "renamed_from": "prefix", "value": "OPS"}
+    one = api.apply("settings", status=422, **entry)
+    many = api.call("POST", "/configuration/apply", {"configuration": {"settings": [entry]}}, status=422)
+    assert [error["code"] for error in (*one["errors"], *many["errors"])] == ["unknown_field", "unknown_field"]

@@ -25,8 +25,9 @@ def declaring_options(kind: Kind) -> dict[str, Described]:
     """What may be said of an object besides its fields, wherever it is declared."""
     found: dict[str, Described] = {
         "state": Choice("Whether the object is to be there.", ("present", "absent"), default="present"),
-        "renamed_from": Text("Earlier name of the object, which then keeps its id.", longest=254),
     }
+    if not kind.fixed:
+        found["renamed_from"] = Text("Earlier name of the object, which then keeps its id.", longest=254)
     if kind.cascades:
         found["cascade"] = Flag("With state absent: delete along what depends on it.", default=False)
     return found
