@@ -74,16 +74,16 @@ def value_at(state: Mapping[str, Any], path: str) -> Any:
 def declared_values(document: Document, after: State) -> dict[str, Any]:
     """What is declared, by path: canonical, secrets sealed; of one that was declared by reference, the reference."""
     found: dict[str, Any] = {}
-    kind = document.kind
+    keys, groups = document.kind.key, document.kind.groups
     for name, given in document.given.items():
-        part = kind.written.get(name)
-        if part is None or name in kind.key:
+        if name in keys:
             continue
         value = after[name]
-        if not isinstance(part, Group):
+        group = groups.get(name)
+        if group is None:
             found[name] = {"$secret": given.text} if isinstance(given, SecretReference) else plain(value)
             continue
-        for inner in part.parts if given is None else given:
+        for inner in group.parts if given is None else given:
             declared = None if given is None else given[inner]
             path = f"{name}.{inner}"
             found[path] = {"$secret": declared.text} if isinstance(declared, SecretReference) else plain(value[inner])
@@ -92,7 +92,7 @@ def declared_values(document: Document, after: State) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """A canonical value as JSON holds it."""
-    if value is None or isinstance(value, (str, int)):
+    if value is None or value.__class__ in (str, int, bool):
         return value
     if isinstance(value, list) and all(item.__class__ is str for item in value):
         return value
@@ -164,7 +164,8 @@ class Claims:
         outcome = entry.outcome
         declared = declared_values(entry.document, after)
         place = entry.document.place
-        mine, others = held.get(manager), [other for other in held.values() if other.manager != manager]
+        mine = held.get(manager)
+        others = [other for other in held.values() if other is not mine]
         for other in others:
             both = sorted(declared.keys() & other.declared.keys())
             if _takes_the_name(entry, other) and not self.declaration.force:
@@ -184,7 +185,8 @@ class Claims:
         if owns and owner is not None:
             outcome.warnings.append(f"the object is taken over from {owner.manager}")
             held[owner.manager] = replace(held[owner.manager], owns=False)
-        outcome.released = sorted(mine.declared.keys() - declared.keys()) if mine is not None else []
+        if mine is not None and mine.declared.keys() != declared.keys():
+            outcome.released = sorted(mine.declared.keys() - declared.keys())
         key = list(entry.key)
         if mine is None or (mine.owns, mine.key) != (owns, key) or _another(mine.declared, declared):
             held[manager] = Held(manager, owns, key, declared)

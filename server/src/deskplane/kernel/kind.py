@@ -221,6 +221,11 @@ class Kind:
         return tuple(name for name, part in self.fields.items() if isinstance(part, Ref) or name in self.parts)
 
     @cached_property
+    def groups(self) -> Mapping[str, Group]:
+        """The fields that are objects of fields."""
+        return {name: part for name, part in self.written.items() if isinstance(part, Group)}
+
+    @cached_property
     def secrets(self) -> tuple[str, ...]:
         """The paths of the fields that are secret: `imap.password`."""
         found = []
