@@ -6,10 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from test_promises import change, drained, opened, read
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
+from deskplane.outbox.models import Message
+from deskplane.tickets.tasks import RECALCULATE
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 
@@ -216,3 +219,24 @@ def test_the_choice_of_the_policy_is_explained(
 
 def test_there_is_nothing_to_explain_of_a_ticket_that_is_not_there(api: Api) -> None:
     api.call("GET", "/tickets/TKT-000009/sla", status=404)
+
+
+def test_a_document_that_changes_calendars_policies_and_customers_recalculates_once(api: Api, desk: Desk) -> None:
+    office(api)
+    api.apply("sla-policies", name="p", resolution_minutes="8h", calendar="office")
+    api.apply("customers", name="ACME")
+    number = opened(api, customer="ACME")["number"]
+    drained(desk)
+    document = {
+        "calendars": [{"name": "office", "hours": {"monday": []}}],
+        "sla_policies": [{"name": "p", "resolution_minutes": "4h"}],
+        "customers": [{"name": "ACME", "sla_policy": "p"}],
+    }
+    answer = api.call("POST", "/configuration/apply", {"configuration": document})
+    told = [warning for change in answer["changes"] for warning in change["warnings"]]
+    assert told == ["service levels are matched anew for 1 open ticket"]
+    with desk.database.transaction(write=False) as session:
+        topics = session.execute(select(Message.topic)).scalars().all()
+    assert topics.count(RECALCULATE) == 1
+    drained(desk)
+    assert resolution(api, number)["due_at"] == "2026-03-03T13:00:00Z"

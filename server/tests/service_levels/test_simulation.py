@@ -7,7 +7,9 @@ from typing import Any
 from test_promises import change, opened
 
 from conftest import Api, TurnedClock
+from deskplane.app import Desk
 from dumps import dump
+from statements import recorded
 
 
 def simulate(api: Api, status: int = 200, **body: Any) -> dict[str, Any]:
@@ -93,3 +95,16 @@ def test_what_is_wrong_is_named_with_its_place(api: Api) -> None:
     ]
     assert simulate(api, 422, customer="nobody")["errors"][0]["pointer"] == "#/customer"
     assert simulate(api, 422, tickets=0)["errors"][0]["pointer"] == "#/tickets"
+
+
+def test_more_tickets_take_no_statement_more(api: Api, desk: Desk, clock: TurnedClock) -> None:
+    api.apply("customers", name="ACME")
+    api.apply("sla-policies", name="p", resolution_minutes="4h")
+    counts = []
+    for _ in range(2):
+        for number in range(5):
+            opened(api, customer="ACME" if number % 2 else None, status="resolved")
+        with recorded(desk) as statements:
+            simulate(api, sla_policies=[{"name": "p", "resolution_minutes": "1h"}])
+        counts.append(len(statements))
+    assert counts[0] == counts[1]

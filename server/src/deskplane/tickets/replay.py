@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from deskplane.kernel.words import PRIORITIES
+from deskplane.customers.models import Customer
 from deskplane.kernel.work import Work
 from deskplane.service_levels.clock import Deadline
-from deskplane.service_levels.service import match, promises
-from deskplane.tickets import queries, references, service
+from deskplane.service_levels.service import Promise, match, promises
+from deskplane.tickets import queries, service
 from deskplane.tickets.draft import CLOCK_PARTS, CLOCKS, Draft, empty
 from deskplane.tickets.models import History, Ticket
 
@@ -47,10 +47,13 @@ def compare(work: Work, tickets: Sequence[Draft], names: frozenset[str]) -> Comp
     """Puts tickets under the policies of this transaction from their creation on. `names` are the policies in
     question: `covered` counts the tickets that would have got one of them."""
     lives = _lives(work, [draft.columns["id"] for draft in tickets])
-    now = work.clock.now()
+    policies, now = promises(work), work.clock.now()
+    named = dict(work.session.execute(select(Customer.id, Customer.sla_policy_id)).all())
     found = Comparison(len(tickets), 0, _counters(), _counters(), [])
     for draft in tickets:
-        again = _again(work, draft, lives[draft.columns["id"]])
+        customer_id, priority = draft.columns["customer_id"], draft.priority
+        promise = match(policies, priority=priority, customer_id=customer_id, named=named.get(customer_id))
+        again = _again(draft, promise, lives[draft.columns["id"]])
         found.covered += again.names["policy"] in names
         for clock in CLOCKS:
             was, would = _outcome(draft, clock, now), _outcome(again, clock, now)
@@ -80,22 +83,12 @@ def _lives(work: Work, ids: Sequence[int]) -> Mapping[int, list[tuple[datetime, 
     return found
 
 
-def _again(work: Work, draft: Draft, life: Sequence[tuple[datetime, str]]) -> Draft:
-    """The ticket, put under the policy that fits its present priority and customer, and taken through its life."""
+def _again(draft: Draft, promise: Promise | None, life: Sequence[tuple[datetime, str]]) -> Draft:
+    """The ticket, put under a policy from its creation on and taken through its life."""
     created_at = draft.columns["created_at"]
     again = empty(created_at)
-    customer_id = draft.columns["customer_id"]
-    again.columns |= {
-        "prefix": draft.columns["prefix"],
-        "sequence": draft.columns["sequence"],
-        "priority": draft.columns["priority"],
-        "customer_id": customer_id,
-        "response_met_at": draft.columns["response_met_at"],  # what answered it is no matter of a policy
-    }
-    customer = references.find(work, "customer", object_id=customer_id) if customer_id else None
-    named = customer.sla_policy_id if customer else None
-    priority = PRIORITIES[draft.columns["priority"]]
-    promise = match(promises(work), priority=priority, customer_id=customer_id, named=named)
+    again.columns["priority"] = draft.columns["priority"]
+    again.columns["response_met_at"] = draft.columns["response_met_at"]  # what answered it is no matter of a policy
     again.put_under(promise, 0, created_at)
     for at, status in life:
         if status != again.status:

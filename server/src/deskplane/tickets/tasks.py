@@ -39,11 +39,15 @@ def open_tickets(work: Work) -> int:
 
 
 def policies_changed(objects: Sequence[Written]) -> None:
-    """Open tickets are matched anew, right after, by a job. A dry run says how many there are."""
+    """Open tickets are matched anew, right after, by a job: one, however many kinds change in a transaction. A dry run
+    says how many tickets there are."""
     changed = [written for written in objects if _changes_promises(written)]
     if not changed:
         return
     work = changed[0].work
+    if RECALCULATE in work.session.info:
+        return
+    work.session.info[RECALCULATE] = True
     raise_revision(work.session, SERVICE_LEVELS)
     count = open_tickets(work)
     if count:
