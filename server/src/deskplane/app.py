@@ -149,11 +149,10 @@ def migrate(desk: Desk) -> tuple[str | None, str | None]:
     return found
 
 
-def create_app(desk: Desk) -> Flask:
-    """The WSGI application."""
-    app = Flask("deskplane", static_folder=None)
+def make_server(desk: Desk, operations: list[Operation]) -> http.Server:
+    """What the endpoints of a desk work with."""
     settings = desk.settings
-    server = http.Server(
+    return http.Server(
         database=desk.database,
         registry=desk.registry,
         vault=desk.vault,
@@ -162,8 +161,15 @@ def create_app(desk: Desk) -> Flask:
         public_address=settings.public_address,
         max_document_bytes=settings.max_document_bytes,
         kept=desk.kept,
-        operations=make_operations(desk.registry),
+        operations=operations,
     )
+
+
+def create_app(desk: Desk) -> Flask:
+    """The WSGI application."""
+    app = Flask("deskplane", static_folder=None)
+    settings = desk.settings
+    server = make_server(desk, make_operations(desk.registry))
     http.mount(app, server, max_body_bytes=settings.max_body_bytes)
     app.extensions["deskplane"] = server
     if settings.trusted_proxies:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from whole import Blank, apply, assert_nothing_new, drift, ids, law, plan, post, states
 
 from conftest import Api
-from deskplane.kernel.fields import SECRET_SHOWN
+from deskplane.kernel.secrets import SECRET_SHOWN
 from desks import BY_KIND, BY_PLURAL, Configuration, canonical, declared, desks, without_declared, worlds
 from dumps import dump
 from values import anything

@@ -14,8 +14,9 @@ from conftest import Api
 from deskplane.app import make_registry
 from deskplane.desks.settings import SETTINGS
 from deskplane.kernel.compound import AnyJson, Group
-from deskplane.kernel.fields import SECRET_SHOWN, Text
+from deskplane.kernel.fields import Text
 from deskplane.kernel.kind import Kind
+from deskplane.kernel.secrets import SECRET_SHOWN
 from dumps import dump, text_of
 from values import anything, documents, respelled, value_of
 

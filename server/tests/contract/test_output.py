@@ -12,8 +12,8 @@ from conftest import Api
 from deskplane.app import make_registry
 from deskplane.configuration import store
 from deskplane.kernel.compound import Group
-from deskplane.kernel.fields import SECRET_SHOWN
 from deskplane.kernel.kind import Kind
+from deskplane.kernel.secrets import SECRET_SHOWN
 from deskplane.tickets.schemas import TicketAnswer
 from values import documents, fresh_key
 

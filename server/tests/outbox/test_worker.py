@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ from sqlalchemy.orm import Session
 from conftest import TurnedClock
 from deskplane.app import Desk, make_worker
 from deskplane.outbox import service
-from deskplane.outbox.models import Heartbeat, Message
+from deskplane.outbox.models import Heartbeat, Message, Schedule
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Job, Worker
 
@@ -171,7 +174,7 @@ def test_a_periodic_job_runs_once_a_period_however_many_workers_there_are(desk: 
     job = Job("test", timedelta(minutes=10), lambda session: runs.append(clock.now()))
     started = clock.now()
     with running(*(worker(desk, lambda message: None, [job]) for _ in range(3))):
-        wait_for(lambda: beats(desk) == 3)
+        wait_for(lambda: beats(desk) == 3 and scheduled(desk))
         assert runs == [], "the first period has only begun"
         for period in range(1, 4):
             clock.turn(minutes=10, seconds=1)
@@ -180,6 +183,11 @@ def test_a_periodic_job_runs_once_a_period_however_many_workers_there_are(desk: 
             time.sleep(0.3)
             assert len(runs) == period
     assert runs[0] == started + timedelta(minutes=10, seconds=1)
+
+
+def scheduled(desk: Desk) -> bool:
+    with desk.database.transaction(write=False) as session:
+        return session.execute(select(Schedule.name)).first() is not None
 
 
 def test_a_periodic_job_that_fails_runs_again_and_leaves_nothing_of_the_failed_run(
@@ -269,3 +277,37 @@ def test_expired_idempotency_keys_are_forgotten_by_the_worker(desk: Desk, clock:
         assert kept() == 1
         clock.turn(hours=2)
         wait_for(lambda: kept() == 0)
+
+
+STOPPED_ANYWHERE = """
+import signal
+from contextlib import contextmanager
+
+from deskplane.kernel.clock import SystemClock
+from deskplane.outbox import service
+from deskplane.outbox.worker import Worker
+
+
+class NoDatabase:
+    def run(self, work, *, write):
+        pass
+
+    @contextmanager
+    def transaction(self, *, write):
+        yield None
+
+
+service.is_due = lambda session, now: False
+for turn in range(4_000):
+    worker = Worker(NoDatabase(), SystemClock(), {}, [], idle_seconds=0.000_05)
+    signal.signal(signal.SIGALRM, lambda *_: worker.stop())
+    signal.setitimer(signal.ITIMER_REAL, 0.000_3 + turn % 97 * 0.000_001)
+    worker.run()
+"""
+
+
+def test_a_worker_can_be_stopped_at_any_moment(tmp_path: Path) -> None:
+    """A signal handler runs between any two steps of the interpreter, also while a lock is held that it asks for."""
+    program = tmp_path / "stopped.py"
+    program.write_text(STOPPED_ANYWHERE)
+    subprocess.run([sys.executable, program], check=True, timeout=60, capture_output=True)

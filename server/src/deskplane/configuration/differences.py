@@ -9,16 +9,10 @@ from typing import Any
 
 from deskplane.kernel.compound import Group
 from deskplane.kernel.crypto import Vault
-from deskplane.kernel.fields import (
-    SECRET_SHOWN,
-    SECRET_WANTED,
-    SECRET_WANTED_SHOWN,
-    Described,
-    SecretReference,
-    secret_shown,
-)
+from deskplane.kernel.fields import Described
 from deskplane.kernel.kind import Kind, State
 from deskplane.kernel.problem import FieldError, pointer
+from deskplane.kernel.secrets import SECRET_SHOWN, SECRET_WANTED, SECRET_WANTED_SHOWN, SecretReference, secret_shown
 
 Change = dict[str, Any]
 

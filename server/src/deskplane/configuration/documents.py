@@ -3,7 +3,6 @@ works on, with everything that is wrong in all of it. No database here."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from deskplane.configuration.troubles import Place, Troubles
 from deskplane.kernel.compound import described, field_errors, load_given, object_schema
 from deskplane.kernel.fields import Choice, Described, Flag, Text, type_name
 from deskplane.kernel.kind import Kind, Registry
+from deskplane.kernel.words import did_you_mean
 
 MOST_OBJECTS = 100_000
 """In one document: each takes some 10 kB of memory while it is worked on."""
@@ -75,8 +75,7 @@ class DeskDocuments:
             if item is None:
                 if troubles.enough:
                     continue
-                near = difflib.get_close_matches(name, self.items, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                hint = did_you_mean(name, self.items)
                 troubles.bad((name[:200],), (), "unknown_kind", f"there is no such kind{hint}", sorted(self.items))
                 continue
             kinds.append(item.kind)

@@ -15,8 +15,9 @@ from deskplane.configuration.ownership import plain, value_at
 from deskplane.configuration.plans import reference_to
 from deskplane.configuration.store import Stored, key_of, sortable
 from deskplane.kernel.compound import AnyJson, Group, TextMap
-from deskplane.kernel.fields import Described, secret_shown
+from deskplane.kernel.fields import Described
 from deskplane.kernel.kind import Kind, State
+from deskplane.kernel.secrets import secret_shown
 from deskplane.kernel.work import Work
 
 

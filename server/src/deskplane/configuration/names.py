@@ -3,7 +3,6 @@ database, in one statement a kind."""
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from deskplane.configuration.troubles import Troubles
 from deskplane.kernel.compound import ListOf
 from deskplane.kernel.fields import Ref
 from deskplane.kernel.kind import Kind, State, references
+from deskplane.kernel.words import did_you_mean
 from deskplane.kernel.work import Work
 
 MOST_HINTS = 20
@@ -130,8 +130,7 @@ class Names:
         if (target, name) in self.renamed:
             return f"the {kind.title} {name!r} is renamed to {self.renamed[target, name]!r} by the same document"
         self._hints += 1
-        near = difflib.get_close_matches(name, self._known(kind), 1) if self._hints <= MOST_HINTS else []
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, self._known(kind)) if self._hints <= MOST_HINTS else ""
         return f"there is no {kind.title} named {name!r}{hint}"
 
     def _known(self, kind: Kind) -> list[str]:

@@ -17,9 +17,9 @@ from deskplane.configuration.models import Claim, Manager
 from deskplane.configuration.troubles import Troubles
 from deskplane.kernel.compound import Group
 from deskplane.kernel.db import execute
-from deskplane.kernel.fields import SecretReference
 from deskplane.kernel.kind import Kind, State
 from deskplane.kernel.problem import Problem, conflict
+from deskplane.kernel.secrets import SecretReference
 from deskplane.kernel.work import Work
 
 REFUSE, DISABLE = "refuse", "disable"

@@ -12,9 +12,9 @@ from deskplane.configuration.entries import Entry
 from deskplane.configuration.ownership import paths, value_at
 from deskplane.configuration.service import Reconciliation
 from deskplane.configuration.store import Stored, key_of, sortable
-from deskplane.kernel.fields import SECRET_WANTED
 from deskplane.kernel.kind import Kind, State
 from deskplane.kernel.problem import pointer
+from deskplane.kernel.secrets import SECRET_WANTED
 
 ACTIONS = ("create", "update", "delete", "none")
 

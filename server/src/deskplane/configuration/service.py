@@ -7,7 +7,6 @@ rolled back by its caller: it cannot answer anything else.
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -27,6 +26,7 @@ from deskplane.kernel.etag import require_match
 from deskplane.kernel.kind import Check, Kind, State, Unsettled, Written
 from deskplane.kernel.problem import FieldError, Problem, conflict, forbidden, pointer
 from deskplane.kernel.revision import CONFIGURATION, Revision
+from deskplane.kernel.words import did_you_mean
 from deskplane.kernel.work import Work
 
 
@@ -127,8 +127,7 @@ class Reconciliation:
         kind = document.kind
         known = sorted(self.work.session.execute(select(kind.key_column)).scalars())
         name = document.given.get(kind.key[0])
-        near = difflib.get_close_matches(str(name), known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(name), known)
         self.troubles.bad(document.place, kind.key, "unknown", f"there is no {kind.title} {name!r}{hint}", known)
 
     def _compare(self, entry: Entry) -> None:

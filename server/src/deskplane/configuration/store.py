@@ -11,8 +11,9 @@ from sqlalchemy import Select, and_, bindparam, delete, insert, or_, select, upd
 from sqlalchemy.orm import aliased
 
 from deskplane.kernel.db import execute
-from deskplane.kernel.fields import Ref, secret_shown
+from deskplane.kernel.fields import Ref
 from deskplane.kernel.kind import Kind, Registry, Resolve, State
+from deskplane.kernel.secrets import secret_shown
 from deskplane.kernel.work import Work
 
 Key = tuple[Any, ...]

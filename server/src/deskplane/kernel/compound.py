@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from marshmallow import Schema, ValidationError
 
-from deskplane.kernel.fields import CONTROL_LINE, Coded, Described, Ref, refuse, secret_shown, type_name
+from deskplane.kernel.fields import CONTROL_LINE, Coded, Described, Ref, refuse, type_name
 from deskplane.kernel.problem import FieldError, pointer
+from deskplane.kernel.secrets import secret_shown
+from deskplane.kernel.words import did_you_mean
 
 MAX_TEXT = 65_536
 EXACT = 2**53
@@ -318,6 +319,5 @@ def _unknown(name: str, schema: Schema, path: tuple[str | int, ...]) -> FieldErr
     known = sorted(other for other, field in schema.fields.items() if not field.dump_only)
     if name in schema.fields:
         return FieldError(pointer(*path, name), "read_only", "is set by the server only")
-    near = difflib.get_close_matches(str(name), known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(str(name), known)
     return FieldError(pointer(*path, str(name)[:200]), "unknown_field", f"there is no such field{hint}", known)

@@ -7,12 +7,11 @@ case, text in NFC. Two values that mean the same are equal afterwards, so that s
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -20,25 +19,8 @@ from zoneinfo import available_timezones
 from marshmallow import ValidationError, fields, missing
 
 from deskplane.kernel.clock import rfc3339
-
-SECRET_SHOWN = "(secret)"  # noqa: S105 - what is shown in a secret's place
-SECRET_WANTED = ""
-"""Stored in a secret's place: one was declared by reference, and nobody gave it yet."""
-SECRET_WANTED_SHOWN = "(needs secret)"  # noqa: S105 - and what is shown of that
-
-
-@dataclass(frozen=True)
-class SecretReference:
-    """`{"$secret": "department/support/imap.password"}`: the secret that is stored, whatever it is."""
-
-    text: str
-
-
-def secret_shown(value: str | None) -> str | None:
-    """What is shown in the place of a stored secret."""
-    if value is None:
-        return None
-    return SECRET_WANTED_SHOWN if value == SECRET_WANTED else SECRET_SHOWN
+from deskplane.kernel.secrets import SecretReference
+from deskplane.kernel.words import did_you_mean
 
 
 class Coded(str):
@@ -349,13 +331,18 @@ class Color(Text):
         return {"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"}
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    """Looked for in the file system, which takes a moment: once a process."""
+    return frozenset(available_timezones())
+
+
 class TimeZone(Text):
     """A time zone of the IANA database."""
 
     def canonical(self, text: str) -> str:
-        if text not in available_timezones():
-            near = difflib.get_close_matches(text, available_timezones(), 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+        if text not in _time_zones():
+            hint = did_you_mean(text, _time_zones())
             raise refuse("unknown_time_zone", f"must be a time zone of the IANA database, such as Europe/Berlin{hint}")
         return text
 

@@ -62,7 +62,7 @@ class Links:
         target = registry[self.kind]
         owner_column, target_column = self.table.c[self.owner], self.table.c[self.target]
         rows = session.execute(
-            select(owner_column, target.key_column)
+            select(owner_column, getattr(target.model, target.key[-1]))
             .join(target.model, target.model.id == target_column)
             .where(owner_column.in_(ids), *target.alive())
         )

@@ -10,33 +10,15 @@ from typing import Any
 from sqlalchemy import Table, delete, insert, select
 from sqlalchemy.orm import Session
 
-from deskplane.kernel.kind import Registry, Resolve
+from deskplane.kernel.kind import Links, Registry, Resolve
 
 
 @dataclass(frozen=True)
-class Backlinks:
+class Backlinks(Links):
     """The far side of a set of references: names of the objects of `kind` that list this one.
 
     A relation is written on one side only, so that the order of kinds in a document cannot matter; this is the other.
     """
-
-    kind: str
-    table: Table
-    owner: str
-    target: str
-
-    def load(self, session: Session, ids: Sequence[str], registry: Registry) -> dict[str, Any]:
-        target = registry[self.kind]
-        name = getattr(target.model, target.key[-1])
-        rows = session.execute(
-            select(self.table.c[self.owner], name)
-            .join(target.model, target.model.id == self.table.c[self.target])
-            .where(self.table.c[self.owner].in_(ids), *target.alive())
-        )
-        found: dict[str, list[str]] = defaultdict(list)
-        for owner, text in rows:
-            found[owner].append(text)
-        return {owner: sorted(names) for owner, names in found.items()}
 
     def save(self, session: Session, values: Mapping[str, Any], resolve: Resolve) -> None:
         raise AssertionError("what is read only is never written")

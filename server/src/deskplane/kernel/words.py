@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 PRIORITIES = ("low", "medium", "high", "critical")
 STATUSES = ("open", "in_progress", "waiting", "resolved", "closed", "cancelled")
 ENDED = ("resolved", "closed", "cancelled")
 """An open ticket is one that is in none of these."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that nothing has: the nearest one that something has, if one is near."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def counted(count: int, noun: str) -> str:

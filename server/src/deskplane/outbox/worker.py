@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,9 @@ Handler = Callable[[Claimed], Finish | None]
 
 What it answers runs in the transaction that completes the message: it is done once, or the message is not completed.
 """
+
+LONGEST_SLEEP = 0.2
+"""Seconds until a worker that has nothing to do sees that it was asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,24 @@ class Worker:
         self._handlers = handlers
         self._jobs = jobs
         self._idle_seconds = idle_seconds
-        self._stopping = threading.Event()
+        self._stopping = False
 
     def stop(self) -> None:
         """Asks it to end; safe to call from a signal handler."""
-        self._stopping.set()
+        self._stopping = True
+
+    def _pause(self, seconds: float) -> None:
+        # Slept in short pieces: a signal handler cannot wake a wait. It runs in the midst of it, so that setting an
+        # Event waits for the lock that the wait holds, and SimpleQueue.get(timeout) may miss what it put.
+        end = time.monotonic() + seconds
+        while not self._stopping and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, LONGEST_SLEEP))
 
     def run(self) -> None:
         """Works until it is asked to stop. A database that is away for a while does not end it."""
         logger.info("worker started", worker=self.name)
         last_beat = None
-        while not self._stopping.is_set():
+        while not self._stopping:
             busy = False
             try:
                 now = self._clock.now()
@@ -79,9 +89,9 @@ class Worker:
                 busy = self.drain_once() > 0
             except Exception as error:
                 logger.error("worker could not work; it tries again", exc_info=error)
-                self._stopping.wait(2.0)
+                self._pause(2.0)
             if not busy:
-                self._stopping.wait(self._idle_seconds)
+                self._pause(self._idle_seconds)
         self._database.run(lambda session: service.leave(session, self.name), write=True)
         logger.info("worker stopped", worker=self.name)
 

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.db import execute
-from deskplane.kernel.fields import SECRET_SHOWN, SECRET_WANTED, SECRET_WANTED_SHOWN, SecretReference
 from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.ids import new_id
 from deskplane.kernel.kind import Prepared, Written
 from deskplane.kernel.permissions import ADMIN_EXEMPT
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.revision import CONFIGURATION, Kept, Revision
+from deskplane.kernel.secrets import SECRET_SHOWN, SECRET_WANTED, SECRET_WANTED_SHOWN, SecretReference
 from deskplane.kernel.work import Work
 from deskplane.people import keys
 from deskplane.people.models import ApiKey, Role, User, group_members, group_memberships, memberships, user_roles

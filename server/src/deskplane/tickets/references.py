@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from deskplane.desks.models import Department, Label, TicketType
 from deskplane.desks.settings import setting
 from deskplane.desks.workflows import Workflow, workflow
 from deskplane.kernel.problem import FieldError, invalid, pointer
+from deskplane.kernel.words import did_you_mean
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
 from deskplane.tickets.draft import NAMED, Draft
@@ -67,9 +67,7 @@ def unknown(work: Work, field: str, name: str) -> FieldError:
     if condition is not None:
         statement = statement.where(condition)
     known = list(work.session.execute(statement).scalars())
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    detail = f"there is no {kind.title} named {name!r}{hint}"
+    detail = f"there is no {kind.title} named {name!r}{did_you_mean(name, known)}"
     return FieldError(
         pointer(field), "unknown_reference", detail, sorted(known) if field in ("type", "labels") else None
     )

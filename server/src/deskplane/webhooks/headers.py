@@ -12,8 +12,9 @@ from marshmallow import ValidationError
 
 from deskplane.kernel.compound import TextMap
 from deskplane.kernel.crypto import Vault
-from deskplane.kernel.fields import SECRET_SHOWN, SECRET_WANTED_SHOWN, Coded, Text, refuse
+from deskplane.kernel.fields import Coded, Text, refuse
 from deskplane.kernel.kind import Check
+from deskplane.kernel.secrets import SECRET_SHOWN, SECRET_WANTED_SHOWN
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE = re.compile(r"([!-~]([ !-~]*[!-~])?)?")

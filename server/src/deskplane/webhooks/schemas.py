@@ -10,9 +10,10 @@ from typing import Any
 from marshmallow import Schema
 
 from deskplane.kernel.compound import AnyJson, SetOf, TextMap
-from deskplane.kernel.fields import SECRET_SHOWN, SECRET_WANTED_SHOWN, Choice, Flag, Name, Ref, Text, Url, refuse
+from deskplane.kernel.fields import Choice, Flag, Name, Ref, Text, Url, refuse
 from deskplane.kernel.kind import Check, Kind
 from deskplane.kernel.placeholders import check_placeholders
+from deskplane.kernel.secrets import SECRET_SHOWN, SECRET_WANTED_SHOWN
 from deskplane.kernel.words import EVENTS
 from deskplane.webhooks.headers import SecretHeaders, check_headers
 from deskplane.webhooks.models import Webhook
