@@ -6,7 +6,7 @@ DOCS_PORT ?= 8000
 PYTHON_RUN := sh tools/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak lint format generate docs docs-serve lock clean
+.PHONY: help run test bench soak lint format generate docs docs-serve lock clean coverage-table
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -31,6 +31,9 @@ docs: ## build the documentation's site, dist/docs, and check it
 
 docs-serve: ## the same, and show it on 127.0.0.1:8000 until Ctrl-C (DOCS_PORT=8001: on another port)
 	@$(PYTHON_RUN) tools/dev.py docs --serve --port '$(DOCS_PORT)'
+
+coverage-table: ## which test shows which feature, and which features no test shows (AREA=tickets, MISSING=1)
+	@$(PYTHON_RUN) tools/coverage_table.py --area '$(AREA)' $(if $(MISSING),--missing)
 
 bench: ## measure against the reference skeleton, and the Ansible costs (docs/performance.md)
 	@$(PYTHON_RUN) tools/dev.py bench
