@@ -26,6 +26,8 @@ list_tickets              +     +     +     +       +        .       .      .   
 get_ticket                +     +     +     +       +        .       .      .      .
 update_ticket             +     +     +     +       +        .       .      .      .
 delete_ticket             +     .     .     .       .        .       .      .      .
+change_tickets            +     +     +     +       +        .       .      .      .
+open_ticket_to_work       +     +     +     +       +        .       .      .      .
 list_ticket_events        +     +     +     +       +        .       .      .      .
 explain_ticket_sla        +     +     +     +       +        .       .      .      .
 list_ticket_history       +     +     +     +       +        .       .      .      .

@@ -17,7 +17,7 @@ from deskplane.kernel.markup import to_html
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema
 from deskplane.kernel.problem import not_found
-from deskplane.tickets import feed, machine, queries, service, sla_api
+from deskplane.tickets import bulk, feed, machine, opening, queries, service, sla_api
 from deskplane.tickets.models import History, TicketMessage
 from deskplane.tickets.schemas import (
     HistoryEntry,
@@ -225,6 +225,8 @@ def operations() -> Iterable[Operation]:
     )
     yield from feed.operations()
     yield from sla_api.operations()
+    yield from bulk.operations()
+    yield from opening.operations()
     one = f"{BASE}/{{number}}"
     yield Operation(
         "get_ticket",
