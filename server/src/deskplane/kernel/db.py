@@ -81,7 +81,7 @@ def _prepare_sqlite(
     engine: Engine, *, begin: str, read_only: bool, busy_seconds: float, patience: Callable[[], float] | None = None
 ) -> None:
     @event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: object) -> None:
+    def connect(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -90,6 +90,13 @@ def _prepare_sqlite(
         connection.execute("PRAGMA cache_size=-16000")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
+            _bound_statements(connection, record, busy_seconds)
+
+    if read_only:
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def statement_begins(connection: Any, *_others: Any) -> None:
+            connection.connection.info[_BEGUN][0] = time.monotonic()
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Any) -> None:
@@ -105,12 +112,24 @@ def _prepare_sqlite(
             connection.rollback()
 
 
+_BEGUN = "deskplane.statement_begun"
+_STEPS = 100_000
+"""Steps of SQLite's machine, some milliseconds, after which it is asked whether a statement may go on."""
+
+
+def _bound_statements(connection: sqlite3.Connection, record: Any, seconds: float) -> None:
+    """What `statement_timeout` is on PostgreSQL: a statement that takes longer is interrupted."""
+    begun = record.info[_BEGUN] = [time.monotonic()]
+    connection.set_progress_handler(lambda: time.monotonic() - begun[0] > seconds, _STEPS)
+
+
 class Database:
     """One database, for as long as the process lives.
 
     Args:
         url: SQLAlchemy URL of an SQLite file or of PostgreSQL 15 or newer (`postgresql+psycopg://`).
-        busy_seconds: how long a writer waits for its turn before the caller gets 503.
+        busy_seconds: how long a writer waits for its turn, and a statement that reads may take, before the caller
+            gets 503.
         pool_size: connections of each sort that are kept open; as many threads can be served at once.
     """
 
@@ -146,9 +165,11 @@ class Database:
             _prepare_sqlite(self.reading, begin="BEGIN", read_only=True, busy_seconds=busy_seconds)
         else:
             bound = int(busy_seconds * 1000)
-            options = f"-c timezone=UTC -c lock_timeout={bound}ms -c statement_timeout={6 * bound}ms"
-            arguments = {"options": options, "application_name": "deskplane"}
+            options = f"-c timezone=UTC -c lock_timeout={bound}ms -c statement_timeout="
+            named = {"application_name": "deskplane"}
+            arguments = {"options": f"{options}{6 * bound}ms", **named}
             self.writing = create_engine(self.url, connect_args=arguments, pool_pre_ping=True, **pool)
+            arguments = {"options": f"{options}{bound}ms", **named}
             self.reading = create_engine(
                 self.url, connect_args=arguments, pool_pre_ping=True, isolation_level="REPEATABLE READ", **pool
             )
@@ -281,7 +302,9 @@ def translated(error: DBAPIError) -> Exception:
         return Problem(507, "disk_full", "the database's disk is full; nothing was stored")
     if isinstance(error, OperationalError) and any(word in text for word in _PASSING):
         return busy()
-    if state in {"55P03", "57014", "40001", "40P01", "53300", "57P03"} or error.connection_invalidated:
+    if state == "57014" or text == "interrupted":
+        return busy("this takes the database too long; ask for less of it at once: fewer tickets, or rarer words")
+    if state in {"55P03", "40001", "40P01", "53300", "57P03"} or error.connection_invalidated:
         return busy()
     if isinstance(error, OperationalError) and "connect" in text:
         return busy("the database cannot be reached; try again", 5)

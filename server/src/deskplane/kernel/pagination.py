@@ -58,9 +58,7 @@ def page(
     `scope` binds a cursor to its list and sort order.
     """
     if cursor:
-        values = _open(cursor, scope, vault)
-        if len(values) != len(order.columns):
-            raise bad_cursor()
+        values = opened(cursor, scope, vault, len(order.columns))
         alternatives = []
         for index, (column, descending) in enumerate(order.columns):
             before = [earlier == value for (earlier, _), value in zip(order.columns[:index], values, strict=False)]
@@ -79,9 +77,14 @@ def cut(rows: Sequence[Any], order: Order, *, scope: str, limit: int, vault: Vau
     if len(rows) <= limit:
         return rows, None
     rows = rows[:limit]
-    payload = orjson.dumps([scope, [_encode(value) for value in order.read(rows[-1])]])
+    return rows, sealed(order.read(rows[-1]), scope, vault)
+
+
+def sealed(values: Sequence[Any], scope: str, vault: Vault) -> str:
+    """A cursor that holds these values."""
+    payload = orjson.dumps([scope, [_encode(value) for value in values]])
     text = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
-    return rows, f"{text}.{vault.signature(payload)}"
+    return f"{text}.{vault.signature(payload)}"
 
 
 def bad_cursor() -> Problem:
@@ -89,7 +92,8 @@ def bad_cursor() -> Problem:
     return Problem(400, "bad_cursor", "this cursor was not made by this list; begin again without one")
 
 
-def _open(cursor: str, scope: str, vault: Vault) -> list[Any]:
+def opened(cursor: str, scope: str, vault: Vault, count: int) -> list[Any]:
+    """The values that a cursor of this list holds, so many. Raises 400."""
     text, _, signature = cursor.partition(".")
     try:
         payload = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
@@ -98,6 +102,6 @@ def _open(cursor: str, scope: str, vault: Vault) -> list[Any]:
     if not vault.is_signed(payload, signature):
         raise bad_cursor()
     made_for, values = orjson.loads(payload)
-    if made_for != scope:
+    if made_for != scope or len(values) != count:
         raise bad_cursor()
     return [_decode(value) for value in values]

@@ -66,5 +66,9 @@ def upgrade(database: Database, to: str | None = None) -> tuple[str | None, str 
         settings = config()
         settings.attributes["connection"] = connection
         command.upgrade(settings, to)
+        if to == head():
+            from deskplane.tickets.triggers import install
+
+            install(connection)
         after = revision_of(connection)
     return before, after

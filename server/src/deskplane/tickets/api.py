@@ -10,14 +10,13 @@ from sqlalchemy import select
 
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
-from deskplane.kernel.db import execute
 from deskplane.kernel.etag import etag, not_modified
 from deskplane.kernel.fields import Flag
 from deskplane.kernel.markup import to_html
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema
 from deskplane.kernel.problem import not_found
-from deskplane.tickets import bulk, feed, machine, opening, queries, service, sla_api
+from deskplane.tickets import bulk, feed, lists, machine, opening, queries, service, sla_api
 from deskplane.tickets.models import History, TicketMessage
 from deskplane.tickets.schemas import (
     HistoryEntry,
@@ -74,17 +73,6 @@ def apply(call: Call) -> Reply:
         "warnings": [],
     }
     return Reply(answer, 201 if created else 200, headers)
-
-
-def listing(call: Call) -> Reply:
-    """GET /tickets"""
-    query = call.query
-    statement = queries.listing(call, query)
-    order = pagination.choose(queries.ORDERS, query["sort"])
-    scope = f"tickets {query['sort']}"
-    rows = execute(call.session, statement, {}).all()
-    rows, following = pagination.cut(rows, order, scope=scope, limit=query["limit"], vault=call.vault)
-    return Reply({"items": queries.answers(call, rows), "next_cursor": following})
 
 
 def _row(call: Call) -> Any:
@@ -216,7 +204,7 @@ def operations() -> Iterable[Operation]:
         "list_tickets",
         "GET",
         BASE,
-        listing,
+        lists.listing,
         "List tickets",
         "tickets",
         permission=ACCESS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     Column,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from deskplane.kernel.columns import Base, Instant, Json, Serial, Span
@@ -194,3 +195,42 @@ class TicketMessage(Base):
     body: Mapped[str] = mapped_column(Text)
     author: Mapped[str] = mapped_column(String(120))
     created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+_Tokens = Text().with_variant(TSVECTOR(), "postgresql")
+
+
+class TicketWords(Base):
+    """What a ticket is found by (`tokens.py`): `head` of the ticket itself, `talk` of its messages, of so many bytes.
+
+    SQLite looks it up in the FTS5 table `ticket_search`, which triggers keep beside it.
+    """
+
+    __tablename__ = "ticket_words"
+
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
+    head: Mapped[str] = mapped_column(_Tokens)
+    talk: Mapped[str] = mapped_column(_Tokens)
+    talk_bytes: Mapped[int] = mapped_column(Integer)
+
+
+Index(
+    "ix_ticket_words_tokens", text("(head || talk)"), postgresql_using="gin", _table=cast(Table, TicketWords.__table__)
+).ddl_if(dialect="postgresql")
+
+
+class TicketCount(Base):
+    """How many tickets of a customer and a department (an empty text: of none) are in a status: the sum of its rows.
+
+    Triggers count in the transaction of the change. On PostgreSQL each connection counts in one of some slots, so that
+    changes at the same time seldom wait for each other; a slot alone may be below zero.
+    """
+
+    __tablename__ = "ticket_counts"
+    __table_args__ = (Index("ix_ticket_counts_department", "department", "status"),)
+
+    customer: Mapped[str] = mapped_column(String(36), primary_key=True)
+    department: Mapped[str] = mapped_column(String(36), primary_key=True)
+    status: Mapped[str] = mapped_column(String(20), primary_key=True)
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(Integer)

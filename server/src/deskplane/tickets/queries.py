@@ -434,18 +434,28 @@ _FEW = {
 }
 
 
-def listing(work: Work, query: Mapping[str, Any]) -> Select[Any]:
-    """One page of the tickets that the caller sees and asks for.
+def conditions(work: Work, query: Mapping[str, Any], now: datetime) -> list[ColumnElement[bool]]:
+    """What holds for the tickets that the caller sees and asks for, all but `q`."""
+    seen = visible(work.actor)
+    return [*([] if seen is None else [seen]), *filters(query, now, _common(work, query))]
 
-    A first page is asked for again and again, and making its statement costs as much as running it: it is kept.
-    """
-    common = frozenset(
+
+def _common(work: Work, query: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(
         name
         for name, counting in _FEW.items()
         if query[name] is not None and work.session.execute(counting, {"of_word": query[name]}).scalar_one() >= MANY
     )
-    if any(query[name] is not None for name in _SELDOM_AGAIN):
-        return _listing(work.actor, query, common, work.clock.now(), work.vault)
+
+
+def listing(work: Work, query: Mapping[str, Any], *more: ColumnElement[bool]) -> Select[Any]:
+    """One page of the tickets that the caller sees and asks for, and for which `more` holds.
+
+    A first page is asked for again and again, and making its statement costs as much as running it: it is kept.
+    """
+    common = _common(work, query)
+    if more or any(query[name] is not None for name in _SELDOM_AGAIN):
+        return _listing(work.actor, query, common, work.clock.now(), work.vault).where(*more)
     asked = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in query.items())
     return _kept_listing(work.actor, asked, common, work.vault)
 

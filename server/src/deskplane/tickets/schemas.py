@@ -107,9 +107,14 @@ class TicketList(Schema):
     limit = Whole("How many tickets a page has.", least=1, most=MAX_LIMIT, default=50)
     cursor = Text("The next_cursor of the page before.", longest=2000)
     sort = Choice(
-        "Order.",
-        ("-updated_at", "updated_at", "-created_at", "created_at", "number", "-number"),
-        default="-updated_at",
+        "Order. Without it V(-updated_at), and with O(q) V(relevance): the best of the newest 1,000 matches, and the "
+        "newest first among equally good ones.",
+        ("-updated_at", "updated_at", "-created_at", "created_at", "number", "-number", "relevance"),
+    )
+    q = Text(
+        "Words that are looked for in number, title, description, messages and the assignee's username. All must be "
+        "there; words of three letters and more may be the beginning of one. Case and accents make no difference.",
+        longest=200,
     )
     status = SetOf("One of these statuses.", Choice("A status.", STATUSES), default=None)
     open = Flag("Only open tickets, or only ended ones.")

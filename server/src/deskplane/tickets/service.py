@@ -30,7 +30,7 @@ from deskplane.kernel.work import Work
 from deskplane.people.service import actor_of
 from deskplane.service_levels.clock import Pause
 from deskplane.service_levels.service import current_revision, match, promises
-from deskplane.tickets import queries, references
+from deskplane.tickets import queries, references, search
 from deskplane.tickets.announcements import announce, event_of
 from deskplane.tickets.draft import COMPARED, NAMED, PLAIN, Draft, empty, row_values
 from deskplane.tickets.models import Counter, History, Ticket, TicketMessage, TicketPause, ticket_labels, ticket_tags
@@ -211,6 +211,7 @@ def _store_new(work: Work, draft: Draft) -> None:
     draft.columns["id"] = inserted[0]
     _store_words(work, draft, set(), set())
     store_pauses(work, draft)
+    search.enter(work, draft)
     snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
     record(work, draft, [("created", None, snapshot)])
     announce(work, "ticket_created", draft)
@@ -427,6 +428,7 @@ def save(
     work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values))
     _store_words(work, draft, set(before["tags"]), set(before["labels"]))
     store_pauses(work, draft)
+    search.follow(work, draft, changed)
     entries: list[tuple[str, Any, Any]] = [("status", old, new) for old, new in draft.steps]
     entries += [(name, before[name], draft.value(name)) for name in COMPARED if before[name] != draft.value(name)]
     if comment is not None:
@@ -449,6 +451,7 @@ def add_message(work: Work, draft: Draft, body: str) -> None:
             created_at=work.clock.now(),
         )
     )
+    search.hear(work, draft.columns["id"], body, internal=True)
 
 
 def delete_ticket(work: Work, draft: Draft, *, if_match: str | None = None) -> None:
