@@ -53,6 +53,8 @@ notes:
   - "Setting C(attachments.blocked_extensions): Ends of names of files that are not taken as attachments; case and the\
     \ dot in front do not matter. Default: C(['.bat', '.cmd', '.com', '.cpl', '.dll', '.exe', '.hta', '.iso', '.jar',\
     \ '.js', '.jse', '.lnk', '.msi', '.msp', '.pif', '.ps1', '.reg', '.scr', '.vbe', '.vbs', '.wsf', '.wsh'])."
+  - "Setting C(public_api.requests_per_minute): How many requests a minute an API key may make to the public API. Default:\
+    \ C(120)."
   - "Setting C(workflow.default): Name of the workflow of tickets whose department names none. Default: C(free)."
   - "Setting C(department.default): Name of the department of tickets that name none, where their creator has no default\
     \ either."

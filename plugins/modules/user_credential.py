@@ -161,7 +161,8 @@ options:
         required: true
       scopes:
         description:
-          - Permissions that the key is limited to; null for all of the user's.
+          - Permissions that the key is limited to; null for all of the user's. V(tickets:read) and V(tickets:write) stand
+            for those that the public API needs.
           - The order does not matter.
         type: list
         elements: str
@@ -192,6 +193,8 @@ options:
           - backup:create
           - audit:read
           - configuration:plan
+          - tickets:read
+          - tickets:write
       expires_at:
         description:
           - When the key stops working; null for never.
@@ -562,6 +565,8 @@ DECLARATION = Resource(
                         "backup:create",
                         "audit:read",
                         "configuration:plan",
+                        "tickets:read",
+                        "tickets:write",
                     ],
                 },
                 "expires_at": {"type": "str"},

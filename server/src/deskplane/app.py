@@ -39,6 +39,8 @@ from deskplane.people.groups import GROUP
 from deskplane.people.keys import LastUse
 from deskplane.people.schemas import ROLE, USER
 from deskplane.people.service import Authenticator, note_password, ship_roles
+from deskplane.public_api import api as public_api
+from deskplane.public_api import service as public_api_service
 from deskplane.service_levels.calendars import CALENDAR
 from deskplane.service_levels.schemas import SLA_POLICY
 from deskplane.settings import Settings
@@ -92,6 +94,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found: list[Operation] = []
     found += tickets_api.operations()
     found += configuration_api.operations(registry)
+    found += public_api.operations()
     found += system.operations(lambda: found)
     return found
 
@@ -199,6 +202,11 @@ def make_worker(desk: Desk) -> Worker:
             "idempotency keys",
             timedelta(minutes=10),
             lambda session: idempotency.forget_old(session, desk.clock.now()),
+        ),
+        Job(
+            "usage of the public API",
+            timedelta(hours=1),
+            lambda session: public_api_service.forget_old(desk.automation(session)),
         ),
         Job("ticket events", timedelta(hours=1), lambda session: feed.forget_old(session, desk.clock.now())),
     ]

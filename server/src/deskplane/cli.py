@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deskplane import __version__, migrations
 from deskplane.kernel import logging as logs
 from deskplane.kernel import openapi as openapi_document
-from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.kernel.permissions import BUNDLES, PERMISSIONS
 from deskplane.kernel.problem import Problem
 from deskplane.remote.commands import configuration
 from deskplane.settings import Settings, SettingsError, findings, load, require_safe
@@ -233,7 +233,7 @@ def create_key(config: str | None, username: str, name: str, scopes: tuple[str, 
     from deskplane.people import keys, service
     from deskplane.people.schemas import ApiKeyOptions
 
-    unknown = sorted(set(scopes) - set(PERMISSIONS))
+    unknown = sorted(set(scopes) - set(PERMISSIONS) - set(BUNDLES))
     if unknown:
         raise ValueError(f"there is no permission {', '.join(unknown)}; there are: {', '.join(sorted(PERMISSIONS))}")
     name = _checked(ApiKeyOptions().fields["name"], name)

@@ -145,6 +145,11 @@ list_projects             +     +     +     +       +        .       .      +   
 get_project               +     +     +     +       +        .       .      +      .
 update_project            +     .     .     .       .        .       .      .      .
 delete_project            +     .     .     .       .        .       .      .      .
+list_public_tickets       +     +     +     +       +        .       .      .      .
+create_public_ticket      +     +     +     .       +        .       .      .      .
+get_public_ticket         +     +     +     +       +        .       .      .      .
+update_public_ticket      +     +     +     +       +        .       .      .      .
+public_api_usage          +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

@@ -49,6 +49,9 @@ SETTINGS: dict[str, Described] = {
         ),
         default=[f".{word}" for word in EXECUTABLE.split()],
     ),
+    "public_api.requests_per_minute": Whole(
+        "How many requests a minute an API key may make to the public API.", least=1, most=100_000, default=120
+    ),
     "workflow.default": Text(
         "Name of the workflow of tickets whose department names none.", shortest=1, longest=120, default="free"
     ),

@@ -218,7 +218,7 @@ class Endpoint:
         prepared: Any = None
         if operation.prepare is not None:
             prepare = operation.prepare
-            prepared = server.database.run(lambda session: prepare(call_for(session)), write=False)
+            prepared = server.database.run(lambda session: prepare(call_for(session)), write=operation.prepare_writes)
 
         def work(session: Session) -> tuple[Reply, bytes]:
             call = call_for(session)

@@ -63,7 +63,7 @@ def _statuses(operation: Operation) -> dict[int, str]:
     if operation.idempotency:
         found[400] = "The body or the Idempotency-Key cannot be read."
     found[503] = "The database is busy or out of reach."
-    return found
+    return found | dict(operation.refusals)
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:

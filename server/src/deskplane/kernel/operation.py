@@ -51,9 +51,11 @@ class Operation:
         large: its body may be as large as a whole desk's document.
         without_database: it answers also while the database is out of reach.
         answers: status → (description, JSON Schema of the answer or None).
+        refusals: status → description of problems that other operations do not have.
         idempotency: whether an Idempotency-Key is honoured.
         beforehand: runs with the body, before any transaction; for work that can be done ahead of the lock.
-        prepare: runs before, in a transaction of its own that only reads; for what must not be done under a lock.
+        prepare: runs before, in a transaction of its own that only reads, for what must not be done under a lock; with
+            `prepare_writes` one that stays whatever becomes of the request.
     """
 
     name: str
@@ -72,9 +74,11 @@ class Operation:
     body: type[Schema] | None = None
     partial: bool = False
     answers: Mapping[int, tuple[str, dict[str, Any] | None]] = field(default_factory=dict)
+    refusals: Mapping[int, str] = field(default_factory=dict)
     write: bool = False
     idempotency: bool = False
     etag: bool = False
     prepare: Callable[[Call], Any] | None = None
+    prepare_writes: bool = False
     beforehand: Callable[[dict[str, Any]], object] | None = None
     description: str = ""

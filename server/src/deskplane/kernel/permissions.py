@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 PERMISSIONS: dict[str, str] = {
     "tickets:access": "Work with tickets at all; without it no other ticket permission counts.",
     "tickets:create": "Open tickets.",
@@ -30,6 +32,27 @@ PERMISSIONS: dict[str, str] = {
     "audit:read": "Read the audit log.",
     "configuration:plan": "Dry runs and plans of all configuration, without writing.",
 }
+
+BUNDLES: dict[str, frozenset[str]] = {
+    "tickets:read": frozenset({"tickets:access", "tickets:view_all_departments"}),
+    "tickets:write": frozenset(
+        {
+            "tickets:access",
+            "tickets:view_all_departments",
+            "tickets:create",
+            "tickets:edit",
+            "tickets:comment",
+            "tickets:close",
+        }
+    ),
+}
+"""Scopes of keys for the public API; each stands for these permissions, as far as the key's user has them."""
+
+
+def expanded(scopes: Iterable[str]) -> set[str]:
+    """The permissions that scopes stand for."""
+    return {permission for scope in scopes for permission in BUNDLES.get(scope, (scope,))}
+
 
 ADMIN_EXEMPT = "users:manage"
 """Who manages users is an administrator in the sense of the feature flags, which never bind him."""

@@ -9,9 +9,22 @@ from deskplane.kernel import idempotency, revision
 from deskplane.kernel.columns import Base
 from deskplane.outbox import models as outbox
 from deskplane.people import models as people
+from deskplane.public_api import models as public_api
 from deskplane.service_levels import models as service_levels
 from deskplane.tickets import models as tickets
 from deskplane.webhooks import models as webhooks
 
-ROOMS = (configuration, customers, desks, idempotency, outbox, people, revision, service_levels, tickets, webhooks)
+ROOMS = (
+    configuration,
+    customers,
+    desks,
+    idempotency,
+    outbox,
+    people,
+    public_api,
+    revision,
+    service_levels,
+    tickets,
+    webhooks,
+)
 metadata = Base.metadata

@@ -21,6 +21,7 @@ from deskplane.kernel.db import Database
 from deskplane.kernel.ids import new_secret, new_short_id
 from deskplane.kernel.kind import Beside
 from deskplane.kernel.logging import logger
+from deskplane.kernel.permissions import expanded
 from deskplane.kernel.problem import FieldError, Problem, invalid, pointer
 from deskplane.kernel.work import Work
 from deskplane.people.models import ApiKey
@@ -138,7 +139,7 @@ def beside(work: Work, user_id: str, options: Mapping[str, Any]) -> Beside:
     """The keys that are declared beside a user's fields. No one gives a key what he may not do himself."""
     declared = options.get("api_keys") or []
     for index, wanted in enumerate(declared):
-        beyond = set(wanted.get("scopes") or ()) - work.actor.permissions
+        beyond = expanded(wanted.get("scopes") or ()) - work.actor.permissions
         if beyond:
             detail = f"you cannot give what you do not have: {', '.join(sorted(beyond))}"
             raise invalid([FieldError(pointer("api_keys", index, "scopes"), "beyond_yours", detail)])

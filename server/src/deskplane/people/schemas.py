@@ -12,7 +12,7 @@ from deskplane.kernel.compound import Group, Items, ListOf, RefSet, SetOf
 from deskplane.kernel.fields import Choice, Described, Email, Flag, Moment, Name, Ref, Text, TimeZone, refuse
 from deskplane.kernel.kind import Kind, Links
 from deskplane.kernel.parts import Backlinks, Rows
-from deskplane.kernel.permissions import PERMISSIONS
+from deskplane.kernel.permissions import BUNDLES, PERMISSIONS
 from deskplane.people import keys, rules
 from deskplane.people.models import Role, User, group_members, memberships, user_roles
 from deskplane.people.service import prepare_passwords
@@ -146,8 +146,9 @@ class ApiKeyOptions(Schema):
 
     name = Name("Name of the key; it identifies the key among the user's.")
     scopes = SetOf(
-        "Permissions that the key is limited to; null for all of the user's.",
-        Choice("A permission.", tuple(PERMISSIONS)),
+        "Permissions that the key is limited to; null for all of the user's. V(tickets:read) and V(tickets:write) "
+        "stand for those that the public API needs.",
+        Choice("A permission.", (*PERMISSIONS, *BUNDLES)),
         default=None,
     )
     expires_at = Moment("When the key stops working; null for never.")

@@ -16,7 +16,7 @@ from deskplane.kernel.db import execute
 from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.ids import new_id
 from deskplane.kernel.kind import Prepared, Written
-from deskplane.kernel.permissions import ADMIN_EXEMPT
+from deskplane.kernel.permissions import ADMIN_EXEMPT, expanded
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.revision import CONFIGURATION, Kept, Revision
 from deskplane.kernel.secrets import SECRET_SHOWN, SECRET_WANTED, SECRET_WANTED_SHOWN, SecretReference
@@ -116,7 +116,7 @@ def actor_of(
     if not user.features.get("helpdesk_enabled", True) and ADMIN_EXEMPT not in permissions:
         permissions = {name for name in permissions if not name.startswith("tickets:")}
     if scopes is not None:
-        permissions &= set(scopes)
+        permissions &= expanded(scopes)
     if "tickets:access" not in permissions:
         permissions = {name for name in permissions if not name.startswith("tickets:")}
     by_group = select(group_memberships.c.customer_id, group_memberships.c.role).join(

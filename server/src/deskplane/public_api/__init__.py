@@ -1,0 +1,1 @@
+"""The public ticket API: what customers' own programs use, counted and limited."""

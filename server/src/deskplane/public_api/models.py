@@ -1,0 +1,30 @@
+"""Tables of the room."""
+
+from __future__ import annotations
+
+from sqlalchemy import Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from deskplane.kernel.columns import Base
+
+
+class Window(Base):
+    """How many requests a key has made in its present minute, counted in minutes since 1970."""
+
+    __tablename__ = "public_api_windows"
+
+    key_id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    minute: Mapped[int] = mapped_column(Integer)
+    requests: Mapped[int] = mapped_column(Integer)
+
+
+class Usage(Base):
+    """How many requests a key made on a day (UTC). Its user is named, since both may be gone later."""
+
+    __tablename__ = "public_api_usage"
+
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    username: Mapped[str] = mapped_column(String(120))
+    requests: Mapped[int] = mapped_column(Integer)
+    refused: Mapped[int] = mapped_column(Integer)

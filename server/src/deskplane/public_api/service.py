@@ -1,0 +1,118 @@
+"""Who may use the public API, and how much of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import ColumnElement, Table, and_, case, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from deskplane.customers.models import Customer
+from deskplane.desks.settings import setting
+from deskplane.kernel.db import execute
+from deskplane.kernel.problem import Problem
+from deskplane.kernel.work import Work
+from deskplane.public_api.models import Usage, Window
+from deskplane.tickets import queries
+
+SECONDS = 60
+KEPT_DAYS = 400
+LIMIT = "public_api.requests_per_minute"
+
+
+class Allowance(NamedTuple):
+    """What a key has left of its minute. `left` is negative where this request is one too many."""
+
+    limit: int
+    left: int
+    seconds: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As the IETF's draft about rate limit headers has them (draft-ietf-httpapi-ratelimit-headers)."""
+        return {
+            "RateLimit-Policy": f'"key";q={self.limit};w={SECONDS}',
+            "RateLimit": f'"key";r={max(self.left, 0)};t={self.seconds}',
+        }
+
+
+def _insert(work: Work, table: Any, values: dict[str, Any]) -> Any:
+    dialect = sqlite if work.is_sqlite else postgresql
+    return dialect.insert(cast(Table, table.__table__)).values(**values)
+
+
+def count(work: Work) -> Allowance:
+    """Counts this request of the caller's key, in a transaction of its own: one that fails counts, too."""
+    key_id, now = work.actor.key_id, work.clock.now()
+    assert key_id is not None, "only requests with a key come here"
+    limit: int = setting(work, LIMIT)
+    seconds = int(now.timestamp())
+    adding = _insert(work, Window, {"key_id": key_id, "minute": seconds // SECONDS, "requests": 1})
+    here = Window.__table__.c
+    same = here.minute == adding.excluded.minute
+    values = {"minute": adding.excluded.minute, "requests": case((same, here.requests + 1), else_=1)}
+    counting = adding.on_conflict_do_update(index_elements=["key_id"], set_=values).returning(here.requests)
+    made = int(execute(work.session, counting, {}).scalar_one())
+    left = limit - made
+    refused = int(left < 0)
+    row = {"day": _day(now), "key_id": key_id, "username": work.actor.username, "requests": 1, "refused": refused}
+    metering, used = _insert(work, Usage, row), Usage.__table__.c
+    added = {"requests": used.requests + 1, "refused": used.refused + refused}
+    execute(work.session, metering.on_conflict_do_update(index_elements=["day", "key_id"], set_=added), {})
+    return Allowance(limit, left, SECONDS - seconds % SECONDS)
+
+
+def require(allowance: Allowance) -> None:
+    """Raises 429 where the minute's requests are used up."""
+    if allowance.left < 0:
+        raise Problem(
+            429,
+            "too_many_requests",
+            f"this key may make {allowance.limit} requests a minute; go on in {allowance.seconds} seconds",
+            headers={"Retry-After": str(allowance.seconds), **allowance.headers},
+        )
+
+
+def _day(now: datetime) -> str:
+    return now.date().isoformat()
+
+
+def forget_old(work: Work) -> None:
+    """Deletes what was counted long ago, and the windows of keys that are not used."""
+    now = work.clock.now()
+    oldest = datetime.fromtimestamp(now.timestamp() - KEPT_DAYS * 86_400, tz=now.tzinfo)
+    work.session.execute(delete(Usage).where(Usage.day < _day(oldest)))
+    work.session.execute(delete(Window).where(Window.minute < int(now.timestamp()) // SECONDS - 60))
+
+
+def usage(work: Work, since: str | None) -> list[dict[str, Any]]:
+    """What each key made on each day, the newest first; `since` is a day."""
+    columns = (Usage.day, Usage.key_id, Usage.username, Usage.requests, Usage.refused)
+    statement = select(*columns).order_by(Usage.day.desc(), Usage.username, Usage.key_id).limit(10_000)
+    if since is not None:
+        statement = statement.where(Usage.day >= since)
+    return [dict(row._mapping) for row in work.session.execute(statement)]
+
+
+def customers(work: Work) -> dict[str, str]:
+    """Id → name of the customers with the public API that the caller works for; for who sees all, of all of them.
+    Raises 404 where there is none: a feature that is off is not there."""
+    switched_on = work.keep("customers with the public API", lambda: _switched_on(work))
+    everywhere = work.actor.may("tickets:view_all")
+    found = {key: name for key, name in switched_on.items() if everywhere or key in work.actor.member_of}
+    if not found:
+        raise Problem(404, "feature_disabled", "no customer of yours has the public API (features.public_api)")
+    return found
+
+
+def _switched_on(work: Work) -> dict[str, str]:
+    rows = work.session.execute(select(Customer.id, Customer.name, Customer.features))
+    return {row.id: row.name for row in rows if row.features.get("public_api")}
+
+
+def condition(work: Work) -> ColumnElement[bool]:
+    """Which tickets the caller may see here: those of these customers, as far as he may see them at all."""
+    found = queries.T.customer_id.in_(sorted(customers(work)))
+    seen = queries.visible(work.actor)
+    return found if seen is None else and_(found, seen)
