@@ -73,6 +73,36 @@ options:
     description:
       - User name of who answers for it.
     type: str
+  group:
+    description:
+      - Name of the group whose members work on it, beside or instead of an O(assignee).
+    type: str
+  contact:
+    description:
+      - Mail address of who wrote in. An address that nobody has yet makes the contact, with the ticket's customer and
+        department.
+      - If O(customer) is not given, the contact's customer is meant, also for recognising the ticket.
+    type: str
+  assets:
+    description:
+      - Names of the assets that it is about, all of the ticket's customer. The order does not matter.
+      - Ignored with a warning if the customer has C(asset_integration) switched off.
+    type: list
+    elements: str
+  movement:
+    description:
+      - The movement of one of the O(assets) that it is about.
+      - Ignored with a warning if the customer has C(movement_link) switched off.
+    type: dict
+    suboptions:
+      asset:
+        description:
+          - Name of the asset.
+        type: str
+      at:
+        description:
+          - When it was moved, as the asset says, for example V(2027-01-15T09:00:00Z).
+        type: str
   tags:
     description:
       - Free words. The order does not matter.
@@ -153,6 +183,16 @@ EXAMPLES = r"""
     on_repeat: count
     reopen_within: 1h
 
+- name: Say who called, and which of his things it is about
+  deskplane.helpdesk.ticket:
+    title: The printer is out of toner
+    contact: kim@example.com
+    group: Second level
+    assets: [printer 4]
+    movement:
+      asset: printer 4
+      at: "2027-01-15T09:00:00Z"
+
 - name: Resolve the incident after the next good deployment, if there is one
   deskplane.helpdesk.ticket:
     customer: Example Ltd
@@ -209,6 +249,23 @@ ticket:
     owner:
       description: User name of who answers for it.
       type: str
+    group:
+      description: Name of the group whose members work on it.
+      type: str
+    contact:
+      description: Mail address of who wrote in.
+      type: str
+    contact_assets:
+      description: Names of the assets that the contact uses. Not in lists.
+      type: list
+      elements: str
+    assets:
+      description: Names of the assets that it is about.
+      type: list
+      elements: str
+    movement:
+      description: The movement that it is about, with the names C(asset) and C(at).
+      type: dict
     tags:
       description: Free words.
       type: list
@@ -343,6 +400,10 @@ DECLARATION = Ticket(
         "remind_at": TEXT,
         "assignee": TEXT,
         "owner": TEXT,
+        "group": TEXT,
+        "contact": TEXT,
+        "assets": WORDS,
+        "movement": {"type": "dict", "options": {"asset": TEXT, "at": TEXT}},
         "tags": WORDS,
         "labels": WORDS,
         "source": {"type": "str", "choices": ["api", "console", "portal", "email", "ansible"]},

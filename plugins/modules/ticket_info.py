@@ -62,6 +62,18 @@ options:
     description:
       - Only those that the user with this name reported.
     type: str
+  group:
+    description:
+      - Only those of the group with this name; V(none) for those of no group.
+    type: str
+  contact:
+    description:
+      - Only those of the contact with this mail address; V(none) for those without one.
+    type: str
+  asset:
+    description:
+      - Only those that are about an asset with this name.
+    type: str
   open:
     description:
       - V(true) for open tickets only, V(false) for those that have ended.
@@ -162,7 +174,7 @@ DECLARATION = Tickets(
             ["number", name]
             for name in (
                 *("correlation_key", "customer", "department", "status", "open", "priority", "type", "title"),
-                *("assignee", "owner", "reporter", "sla_state", "label", "tag"),
+                *("assignee", "owner", "reporter", "group", "contact", "asset", "sla_state", "label", "tag"),
             )
         ]
     },
@@ -181,6 +193,9 @@ DECLARATION = Tickets(
         "assignee": TEXT,
         "owner": TEXT,
         "reporter": TEXT,
+        "group": TEXT,
+        "contact": TEXT,
+        "asset": TEXT,
         "open": {"type": "bool"},
         "title": TEXT,
         "sla_state": {"type": "str", "choices": ["none", "met", "ok", "warning", "critical", "breached"]},

@@ -29,6 +29,7 @@ delete_ticket             +     .     .     .       .        .       .      .   
 change_tickets            +     +     +     +       +        .       .      .      .
 open_ticket_to_work       +     +     +     +       +        .       .      .      .
 list_ticket_events        +     +     +     +       +        .       .      .      .
+list_asset_tickets        +     +     +     +       +        .       .      .      .
 explain_ticket_sla        +     +     +     +       +        .       .      .      .
 list_ticket_history       +     +     +     +       +        .       .      .      .
 list_ticket_messages      +     +     +     +       +        .       .      .      .

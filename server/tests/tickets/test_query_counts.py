@@ -18,6 +18,9 @@ def busy_desk(api: Api, desk: Desk) -> Desk:
     """A hundred and twenty tickets that refer to everything that a ticket can refer to."""
     for index in range(4):
         api.apply("customers", name=f"c{index}")
+        api.apply("contacts", email=f"kim@c{index}.example", customer=f"c{index}")
+        api.apply("assets", name=f"a{index}", customer=f"c{index}")
+        api.apply("groups", name=f"g{index}")
         api.apply("departments", name=f"d{index}")
         api.apply("labels", name=f"l{index}")
         api.apply("users", username=f"u{index}", roles=["admin"])
@@ -34,6 +37,9 @@ def busy_desk(api: Api, desk: Desk) -> Desk:
                     "department": f"d{of}",
                     "assignee": f"u{of}",
                     "owner": f"u{of}",
+                    "group": f"g{of}",
+                    "contact": f"kim@c{of}.example",
+                    "assets": [f"a{of}"],
                     "type": "incident",
                     "labels": [f"l{of}"],
                     "tags": ["a", "b"],
@@ -76,9 +82,9 @@ def test_history_and_messages_take_as_many_statements_for_many_as_for_few(api: A
         assert len(counts) == 1
 
 
-def test_reading_one_ticket_is_three_statements(api: Api, busy_desk: Desk) -> None:
-    """The caller, the ticket with all that it refers to, and its tags and labels."""
+def test_reading_one_ticket_is_four_statements(api: Api, busy_desk: Desk) -> None:
+    """The caller, the ticket with all that it refers to, its tags, labels and assets, and its contact's assets."""
     api.call("GET", "/tickets/TKT-000001")
     with recorded(busy_desk) as statements:
         api.call("GET", "/tickets/TKT-000002")
-    assert len([statement for statement in statements if not statement.startswith("BEGIN")]) == 3, statements
+    assert len([statement for statement in statements if not statement.startswith("BEGIN")]) == 4, statements

@@ -22,8 +22,12 @@ REPLAYED = (
     "department",
     "assignee",
     "owner",
+    "group",
+    "contact",
     "tags",
     "labels",
+    "assets",
+    "movement",
     "correlation_key",
     "occurrences",
 )

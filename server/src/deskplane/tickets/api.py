@@ -16,7 +16,7 @@ from deskplane.kernel.markup import to_html
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema
 from deskplane.kernel.problem import not_found
-from deskplane.tickets import bulk, feed, lists, machine, opening, queries, service, sla_api
+from deskplane.tickets import assets, assets_api, bulk, feed, lists, machine, opening, queries, service, sla_api
 from deskplane.tickets.models import History, TicketMessage
 from deskplane.tickets.schemas import (
     HistoryEntry,
@@ -32,7 +32,7 @@ from deskplane.tickets.schemas import (
 BASE = "/api/v1/tickets"
 ACCESS = ("tickets:access",)
 
-INTERNAL_FIELDS = ("message", "assignee", "owner", "tags", "labels", "correlation_key", "occurrences")
+INTERNAL_FIELDS = ("message", "assignee", "owner", "group", "tags", "labels", "correlation_key", "occurrences")
 """Fields whose history a caller without `tickets:read_internal` does not see."""
 
 
@@ -54,7 +54,7 @@ def _render(body: dict[str, Any]) -> None:
 def create(call: Call) -> Reply:
     """POST /tickets"""
     draft = service.open_ticket(call, call.body)
-    found = draft.answer(queries.view(call))
+    found = service.shown(call, draft)
     return Reply(found, 201, {"ETag": etag(1, found), "Location": f"{BASE}/{draft.number}"})
 
 
@@ -70,7 +70,7 @@ def apply(call: Call) -> Reply:
         "before": applied.before,
         "after": applied.after,
         "unresolved": applied.unresolved,
-        "warnings": [],
+        "warnings": applied.warnings,
     }
     return Reply(answer, 201 if created else 200, headers)
 
@@ -86,6 +86,7 @@ def get(call: Call) -> Reply:
     """GET /tickets/{number}"""
     row = _row(call)
     found = queries.with_html(queries.answers(call, [row])[0])
+    found["contact_assets"] = assets.of_contact(call, row.t_contact_id)
     tag = etag(row.t_version, found)
     if not_modified(call.if_none_match, tag):
         return Reply(None, 304, {"ETag": tag})
@@ -97,7 +98,7 @@ def patch(call: Call) -> Reply:
     draft = service.load_by_number(call, call.path["number"])
     given = {name: value for name, value in call.body.items() if name != "comment"}
     service.change(call, draft, given, comment=call.body.get("comment"), if_match=call.if_match, one_step=True)
-    found = draft.answer(queries.view(call))
+    found = service.shown(call, draft)
     return Reply(found, 200, {"ETag": etag(draft.columns["version"], found)})
 
 
@@ -215,6 +216,7 @@ def operations() -> Iterable[Operation]:
     yield from sla_api.operations()
     yield from bulk.operations()
     yield from opening.operations()
+    yield from assets_api.operations(_page_of(thing))
     one = f"{BASE}/{{number}}"
     yield Operation(
         "get_ticket",

@@ -41,6 +41,7 @@ class BulkChange(Schema):
     department = Reference("Name of the department.", "department")
     assignee = Reference("Username of who works on them; null for nobody.", "user")
     owner = Reference("Username of who answers for them.", "user")
+    group = Reference("Name of the group whose members work on them.", "group")
     add_tags = SetOf("Words that they get.", _WORDS["tags"], most=50)
     remove_tags = SetOf("Words that they lose.", _WORDS["tags"], most=50)
     add_labels = SetOf("Labels that they get.", _WORDS["labels"], most=50)
@@ -125,7 +126,7 @@ def _change(call: Call, draft: Draft, body: Mapping[str, Any]) -> str:
     return "none" if draft.columns["version"] == version else "update"
 
 
-_FIELDS = ("status", "remind_at", "priority", "type", "department", "assignee", "owner")
+_FIELDS = ("status", "remind_at", "priority", "type", "department", "assignee", "owner", "group")
 
 
 def operations() -> Iterable[Operation]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.service_levels.clock import Pause, deadline
 from deskplane.service_levels.service import Promise, effective_priority
 from deskplane.tickets import queries
 
-NAMED = ("type", "customer", "department", "assignee", "owner")
+NAMED = ("type", "customer", "department", "assignee", "owner", "group", "contact")
 """Fields that refer to something by name, in columns `<field>_id`."""
 PLAIN = ("title", "description", "remind_at", "correlation_key")
-COMPARED = (*PLAIN, "priority", *NAMED, "tags", "labels", "occurrences", "sla_policy")
+COMPARED = (*PLAIN, "priority", *NAMED, "tags", "labels", "assets", "movement", "occurrences", "sla_policy")
 """What history tells of besides the status, whose every step it tells."""
 CLOCKS = ("response", "resolution")
 CLOCK_PARTS = ("phase", "warn_at", "critical_at", "due_at", "met_at", "left")
@@ -24,12 +25,16 @@ CLOCK_PARTS = ("phase", "warn_at", "critical_at", "due_at", "met_at", "left")
 @dataclass
 class Draft:
     """A ticket. `columns` are those of its row; `names` what its references are called; `promise` the policy that it
-    is under, and `pauses` when its clocks stood still."""
+    is under, and `pauses` when its clocks stood still; `moved_at` says when the asset was moved, by its name, that the
+    ticket's movement is of. `warnings` are for who asked for the change."""
 
     columns: dict[str, Any]
     names: dict[str, str | None]
     tags: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    assets: list[str] = field(default_factory=list)
+    moved_at: dict[str, datetime] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     steps: list[tuple[str, str]] = field(default_factory=list)
     promise: Promise | None = None
     pauses: list[Pause] = field(default_factory=list)
@@ -57,8 +62,10 @@ class Draft:
             return self.names[name]
         if name == "sla_policy":
             return self.names["policy"]
-        if name in ("tags", "labels"):
+        if name in ("tags", "labels", "assets"):
             return list(getattr(self, name))
+        if name == "movement":
+            return next(({"asset": asset, "at": rfc3339(at)} for asset, at in self.moved_at.items()), None)
         if name == "priority":
             return self.priority
         return self.columns[name]
@@ -146,7 +153,8 @@ class Draft:
     def answer(self, view: queries.View) -> dict[str, Any]:
         """As it is answered: by the same code that answers what was read."""
         row = [self._column(label) for label in _LABELS]
-        return queries.with_html(queries.answer(row, view, sorted(self.tags), sorted(self.labels)))
+        assets = [(name, self.moved_at.get(name)) for name in sorted(self.assets)]
+        return queries.with_html(queries.answer(row, view, sorted(self.tags), sorted(self.labels), assets))
 
     def _column(self, label: str) -> Any:
         return self.names[label] if label in self.names else self.columns[label]

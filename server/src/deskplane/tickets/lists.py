@@ -16,7 +16,11 @@ RELEVANCE = "relevance"
 
 def listing(call: Call) -> Reply:
     """GET /tickets"""
-    query = dict(call.query)
+    return page(call, dict(call.query))
+
+
+def page(call: Call, query: dict[str, Any]) -> Reply:
+    """One page of the tickets that the caller sees and asks for."""
     rows: Sequence[Any]
     query["sort"] = query["sort"] or ("-updated_at" if query["q"] is None else RELEVANCE)
     if query["sort"] == RELEVANCE:

@@ -18,7 +18,7 @@ from deskplane.customers.models import Customer
 from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
-from deskplane.tickets import queries, references, service
+from deskplane.tickets import assets, contacts, queries, references, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 
@@ -38,6 +38,7 @@ class Applied:
     version: int | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
     unresolved: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def apply(work: Work, body: Mapping[str, Any], *, allow_unresolved: bool = False) -> Applied:
@@ -46,7 +47,11 @@ def apply(work: Work, body: Mapping[str, Any], *, allow_unresolved: bool = False
     `allow_unresolved` has an effect in a dry run only: what is referred to and is not there yet is reported instead of
     refused, and shown as if it were.
     """
-    missing = references.unresolved(work, body) if allow_unresolved and work.dry_run else []
+    brought = contacts.customer_of(work, body)
+    body = body if brought is None else {**body, "customer": brought}
+    missing: list[dict[str, str]] = []
+    if allow_unresolved and work.dry_run:
+        missing = references.unresolved(work, body) + assets.unresolved(work, body)
     if not missing:
         return _apply(work, body)
     shown = dict.fromkeys(entry["field"] for entry in missing)
@@ -148,15 +153,13 @@ def _ended_otherwise(work: Work, body: Mapping[str, Any], state: str) -> Draft |
     return _find(work, body, Ticket.status == "resolved", newest_first=True)
 
 
-def _show(work: Work, draft: Draft) -> dict[str, Any]:
-    return draft.answer(queries.view(work))
-
-
 def _applied(work: Work, draft: Draft, action: str, before: dict[str, Any] | None) -> Applied:
-    after = _show(work, draft)
+    after = service.shown(work, draft)
     if work.dry_run and before is None:
         after = _unassigned(after)
-    return Applied(action, before, after, draft.columns["version"], _differences(before, after))
+    return Applied(
+        action, before, after, draft.columns["version"], _differences(before, after), warnings=draft.warnings
+    )
 
 
 def _unassigned(after: dict[str, Any]) -> dict[str, Any]:
@@ -173,6 +176,7 @@ _SERVER_SIDE = {
     "created_at",
     "created_by",
     "description_html",
+    "contact_assets",
     "url",
     "number",
     "sla",
@@ -210,7 +214,7 @@ def _follow(given: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _repeat(work: Work, draft: Draft, given: Mapping[str, Any], body: Mapping[str, Any]) -> Applied:
-    before = _show(work, draft)
+    before = service.shown(work, draft)
     on_repeat = body.get("on_repeat") or "ignore"
     if on_repeat == "count":
         draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
@@ -248,7 +252,7 @@ def _reopen(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Ap
     status = body.get("status") or _first_open(work, draft)
     if status is None:
         return None
-    before = _show(work, draft)
+    before = service.shown(work, draft)
     draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
     wanted = _follow(given, body) | {"status": status}
     service.change(work, draft, wanted, comment=body.get("comment"), earlier={"occurrences": before["occurrences"]})
@@ -263,12 +267,12 @@ def _first_open(work: Work, draft: Draft) -> str | None:
 
 
 def _end(work: Work, draft: Draft, state: str, body: Mapping[str, Any]) -> Applied:
-    before = _show(work, draft)
+    before = service.shown(work, draft)
     changed = service.change(work, draft, {"status": state}, comment=body.get("comment"))
     return _applied(work, draft, "update" if changed else "none", before)
 
 
 def _delete(work: Work, draft: Draft) -> Applied:
-    before = _show(work, draft)
+    before = service.shown(work, draft)
     service.delete_ticket(work, draft)
     return Applied("delete", before)

@@ -44,6 +44,8 @@ class Ticket(Base):
     department_id: Mapped[str | None] = mapped_column(ForeignKey("departments.id"))
     assignee_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
     owner_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    group_id: Mapped[str | None] = mapped_column(ForeignKey("groups.id"))
+    contact_id: Mapped[str | None] = mapped_column(ForeignKey("contacts.id"))
     reporter_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
     source: Mapped[str] = mapped_column(String(20))
     correlation_key: Mapped[str | None] = mapped_column(String(200))
@@ -81,6 +83,8 @@ class Ticket(Base):
         Index("ix_tickets_department", "department_id", "updated_at", "id"),
         Index("ix_tickets_assignee", "assignee_id", "updated_at", "id"),
         Index("ix_tickets_reporter", "reporter_id", "updated_at", "id"),
+        Index("ix_tickets_group", "group_id", "updated_at", "id"),
+        Index("ix_tickets_contact", "contact_id", "updated_at", "id"),
         Index("ix_tickets_title", "title"),
         Index(
             "ix_tickets_correlation_key",
@@ -134,6 +138,16 @@ ticket_tags = Table(
     Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True),
     Column("tag", String(60), primary_key=True),
     Index("ix_ticket_tags_tag", "tag", "ticket_id"),
+)
+
+
+ticket_assets = Table(
+    "ticket_assets",
+    Base.metadata,
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True),
+    Column("asset_id", ForeignKey("assets.id"), primary_key=True),
+    Column("moved_at", Instant),  # the movement of this asset that the ticket points at
+    Index("ix_ticket_assets_asset", "asset_id", "ticket_id"),
 )
 
 

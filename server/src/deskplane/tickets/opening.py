@@ -11,7 +11,7 @@ from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.etag import etag
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.words import ENDED
-from deskplane.tickets import queries, service
+from deskplane.tickets import service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.schemas import TicketAnswer
 
@@ -25,7 +25,7 @@ def open_to_work(call: Call) -> Reply:
         before = draft.snapshot()
         draft.columns["assignee_id"], draft.names["assignee"] = call.actor.user_id, call.actor.username
         service.save(call, draft, before, {"assignee"}, cause=CAUSE)
-    found = queries.with_html(draft.answer(queries.view(call)))
+    found = service.shown(call, draft)
     return Reply(found, 200, {"ETag": etag(draft.columns["version"], found)})
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-import orjson
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     ColumnElement,
     Select,
     Table,
@@ -25,7 +21,7 @@ from sqlalchemy import (
     true,
 )
 
-from deskplane.customers.models import Customer
+from deskplane.customers.models import Asset, Contact, Customer
 from deskplane.desks.models import Department, Label, TicketType
 from deskplane.desks.settings import setting
 from deskplane.kernel import pagination
@@ -36,11 +32,12 @@ from deskplane.kernel.markup import to_html
 from deskplane.kernel.pagination import Order
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
-from deskplane.people.models import User
+from deskplane.people.models import Group, User
 from deskplane.service_levels.clock import PAUSED, RUNNING, STOPPED, Deadline, worst
 from deskplane.service_levels.models import SlaPolicy
 from deskplane.service_levels.service import current_revision
-from deskplane.tickets.models import Ticket, ticket_labels, ticket_tags
+from deskplane.tickets.models import Ticket, ticket_assets, ticket_labels, ticket_tags
+from deskplane.tickets.words import words
 
 # Tables and not mapped classes: a select of columns alone costs a fraction of one that the ORM looks into
 TICKETS = cast(Table, Ticket.__table__)
@@ -51,6 +48,9 @@ _departments = cast(Table, Department.__table__)
 _policies = cast(Table, SlaPolicy.__table__)
 _labels = cast(Table, Label.__table__)
 _users = cast(Table, User.__table__)
+_groups = cast(Table, Group.__table__)
+_contacts = cast(Table, Contact.__table__)
+_assets = cast(Table, Asset.__table__)
 _assignee = _users.alias("assignee")
 _owner = _users.alias("owner")
 _reporter = _users.alias("reporter")
@@ -79,6 +79,8 @@ _COLUMNS: dict[str, Any] = {
     "department": _departments.c.name,
     "assignee": _assignee.c.username,
     "owner": _owner.c.username,
+    "group": _groups.c.name,
+    "contact": _contacts.c.email,
     "reporter": _reporter.c.username,
     "created_by": _creator.c.username,
     "priority": T.priority,
@@ -92,6 +94,7 @@ _HIDDEN: dict[str, Any] = {
     "sequence": T.sequence,
     "policy": _policies.c.name,
     "sla_revision": T.sla_revision,
+    "contact_id": T.contact_id,
     **{f"{clock}_{part}": getattr(T, f"{clock}_{part}") for clock in ("response", "resolution") for part in _CLOCK},
 }
 
@@ -104,6 +107,8 @@ SELECT = (
     .outerjoin(_policies, _policies.c.id == T.sla_policy_id)
     .outerjoin(_assignee, _assignee.c.id == T.assignee_id)
     .outerjoin(_owner, _owner.c.id == T.owner_id)
+    .outerjoin(_groups, _groups.c.id == T.group_id)
+    .outerjoin(_contacts, _contacts.c.id == T.contact_id)
     .outerjoin(_reporter, _reporter.c.id == T.reporter_id)
     .outerjoin(_creator, _creator.c.id == T.created_by_id)
 )
@@ -201,10 +206,16 @@ def _clock(values: Sequence[Any], now: datetime) -> tuple[dict[str, Any], tuple[
     return shown, (state, met_at is not None)
 
 
-def answer(row: Sequence[Any], view: View, tags: Sequence[str] = (), labels: Sequence[str] = ()) -> dict[str, Any]:
-    """A row of `SELECT` as it is answered."""
+def answer(
+    row: Sequence[Any],
+    view: View,
+    tags: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    assets: Sequence[tuple[str, datetime | None]] = (),
+) -> dict[str, Any]:
+    """A row of `SELECT` as it is answered. `assets` are names, each with the movement that the ticket points at."""
     found = dict(zip(_SHOWN, row, strict=False))
-    _id, _version, prefix, sequence, policy, revision, *clocks = row[_FIRST_HIDDEN:]
+    _id, _version, prefix, sequence, policy, revision, _contact_id, *clocks = row[_FIRST_HIDDEN:]
     now = view.now
     number = f"{prefix}-{sequence:06d}"
     found["number"] = number
@@ -212,6 +223,8 @@ def answer(row: Sequence[Any], view: View, tags: Sequence[str] = (), labels: Seq
     found["effective_priority"] = PRIORITIES[found["effective_priority"]]
     found["tags"] = tags
     found["labels"] = labels
+    found["assets"] = [name for name, _at in assets]
+    found["movement"] = next(({"asset": name, "at": at} for name, at in assets if at), None)
     response, response_state = _clock(clocks[: len(_CLOCK)], now)
     resolution, resolution_state = _clock(clocks[len(_CLOCK) :], now)
     found["sla"] = {
@@ -233,51 +246,11 @@ def with_html(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _words(gather: Callable[..., Any], of: Callable[[Any], ColumnElement[bool]]) -> Any:
-    """Tags and label names in one row: each row that SQLite steps to costs a release of the interpreter's lock,
-    which under load is dear."""
-    tags = select(gather(ticket_tags.c.ticket_id, ticket_tags.c.tag)).where(of(ticket_tags.c.ticket_id))
-    labels = (
-        select(gather(ticket_labels.c.ticket_id, _labels.c.name))
-        .join(_labels, _labels.c.id == ticket_labels.c.label_id)
-        .where(of(ticket_labels.c.ticket_id))
-    )
-    return select(tags.scalar_subquery(), labels.scalar_subquery())
-
-
-_WORDS_SQLITE = _words(
-    lambda *pair: func.json_group_array(func.json_array(*pair)),
-    lambda column: column.in_(select(func.json_each(bindparam("of_tickets")).table_valued("value").c.value)),
-)
-_WORDS_POSTGRESQL = _words(
-    lambda *pair: func.json_agg(func.json_build_array(*pair)),
-    lambda column: column == func.any(bindparam("of_tickets", type_=ARRAY(BigInteger))),
-)
-
-
-def words(work: Work, ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """Tags and label names of tickets, sorted."""
-    found: tuple[dict[int, list[str]], dict[int, list[str]]] = (defaultdict(list), defaultdict(list))
-    if not ids:
-        return found
-    if work.is_sqlite:
-        parts = execute(work.session, _WORDS_SQLITE, {"of_tickets": orjson.dumps(list(ids)).decode()}).one()
-        pairs = [orjson.loads(part) for part in parts]
-    else:
-        pairs = [part or [] for part in execute(work.session, _WORDS_POSTGRESQL, {"of_tickets": list(ids)}).one()]
-    for by_ticket, several in zip(found, pairs, strict=True):
-        for ticket, word in several:
-            by_ticket[ticket].append(word)
-        for words_of_one in by_ticket.values():
-            words_of_one.sort()
-    return found
-
-
 def answers(work: Work, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Rows of `SELECT` as they are answered."""
     looking = view(work)
-    tags, labels = words(work, [row[_ID] for row in rows])
-    return [answer(row, looking, tags.get(row[_ID], []), labels.get(row[_ID], [])) for row in rows]
+    marked = words(work, [row[_ID] for row in rows])
+    return [answer(row, looking, *marked.of(row[_ID])) for row in rows]
 
 
 @lru_cache(maxsize=1024)
@@ -309,6 +282,8 @@ _REFERENCES = {
     "department": (_departments.c.name, T.department_id),
     "assignee": (_users.c.username, T.assignee_id),
     "owner": (_users.c.username, T.owner_id),
+    "group": (_groups.c.name, T.group_id),
+    "contact": (_contacts.c.email, T.contact_id),
     "reporter": (_users.c.username, T.reporter_id),
     "type": (_types.c.name, T.type_id),
 }
@@ -341,6 +316,12 @@ def filters(query: Mapping[str, Any], now: datetime, common: frozenset[str] = fr
         label = select(_labels.c.id).where(_labels.c.name == query["label"]).scalar_subquery()
         labelled = select(ticket_labels.c.ticket_id).where(ticket_labels.c.label_id == label)
         found.append(_among(labelled, ticket_labels.c.ticket_id, "label" in common))
+    if query["asset"] is not None:
+        named = select(_assets.c.id).where(_assets.c.name == query["asset"])
+        found.append(T.id.in_(select(ticket_assets.c.ticket_id).where(ticket_assets.c.asset_id.in_(named))))
+    if query.get("asset_id") is not None:  # of the list of an asset's tickets
+        about = select(ticket_assets.c.ticket_id).where(ticket_assets.c.asset_id == query["asset_id"])
+        found.append(T.id.in_(about))
     if query["updated_since"] is not None:
         found.append(T.updated_at >= query["updated_since"])
     if query["due_before"] is not None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from deskplane.customers.models import Customer
+from deskplane.customers.models import Contact, Customer
 from deskplane.desks.models import Department, Label, TicketType
 from deskplane.desks.settings import setting
 from deskplane.desks.workflows import Workflow, workflow
 from deskplane.kernel.problem import FieldError, invalid, pointer
 from deskplane.kernel.words import did_you_mean
 from deskplane.kernel.work import Work
-from deskplane.people.models import User
+from deskplane.people.models import Group, User
 from deskplane.tickets.draft import NAMED, Draft
 
 _MODELS: dict[str, tuple[Any, Any]] = {
@@ -23,6 +24,8 @@ _MODELS: dict[str, tuple[Any, Any]] = {
     "department": (Department, Department.name),
     "assignee": (User, User.username),
     "owner": (User, User.username),
+    "group": (Group, Group.name),
+    "contact": (Contact, Contact.email),
 }
 _KINDS = {"type": "ticket_type", "labels": "label", "assignee": "user", "owner": "user"}
 
@@ -36,10 +39,13 @@ class Found(NamedTuple):
     sla_policy_id: str | None = None
     enabled: bool = True
     workflow_id: str | None = None
+    features: Mapping[str, bool] = MappingProxyType({})
+    customer_id: str | None = None
+    department_id: str | None = None
 
 
 def find(work: Work, field: str, *, name: str | None = None, object_id: str | None = None) -> Found | None:
-    """A customer, department, type or user by name or id; kept as long as the configuration stands."""
+    """A customer, department, type, user, group or contact by name or id; kept as long as the configuration stands."""
     model, name_column = _MODELS[field]
 
     def load() -> Found | None:
@@ -85,7 +91,7 @@ def unresolved(work: Work, given: Mapping[str, Any]) -> list[dict[str, str]]:
     """What is referred to and is not there, or not the caller's."""
     found = []
     for field in NAMED:
-        name = given.get(field)
+        name = given.get(field) if field != "contact" else None  # one that is not there is made
         there = find(work, field, name=name) if name is not None else None
         if name is not None and (there is None or (field == "customer" and not works_for(work, there.id))):
             found.append({"field": field, "kind": _KINDS.get(field, field), "name": str(name)})
@@ -98,8 +104,11 @@ def without(given: Mapping[str, Any], missing: list[dict[str, str]]) -> dict[str
     """The same without the references that are missing."""
     gone = {(entry["field"], entry["name"]) for entry in missing}
     found = {name: value for name, value in given.items() if (name, str(value)) not in gone}
-    if "labels" in found:
-        found["labels"] = [name for name in found["labels"] or [] if ("labels", name) not in gone]
+    for field in ("labels", "assets"):
+        if field in found:
+            found[field] = [name for name in found[field] or [] if (field, name) not in gone]
+    if any(field == "movement" for field, _name in gone):
+        del found["movement"]
     return found
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, validates_schema
 
-from deskplane.kernel.compound import AnyJson, SetOf
+from deskplane.customers.contacts import Address
+from deskplane.kernel.compound import AnyJson, Group, SetOf
 from deskplane.kernel.fields import Choice, Described, Flag, Minutes, Moment, Text, Whole, refuse
 from deskplane.kernel.pagination import MAX_LIMIT
 from deskplane.kernel.words import EVENTS, PRIORITIES, STATUSES
@@ -26,6 +27,13 @@ class Reference(Text):
         return {**super().describe(name), "reference": self.kind}
 
 
+class PointedMovement(Schema):
+    """A movement of an asset, as a ticket points at it."""
+
+    asset = Text("Name of the asset, which is one of the ticket's.", longest=120, shortest=1)
+    at = Moment("When it was moved, as the asset says.")
+
+
 class TicketFields(Schema):
     """What a caller may set on a ticket."""
 
@@ -41,6 +49,16 @@ class TicketFields(Schema):
     )
     assignee = Reference("Username of who works on it; must be someone who may see it.", "user")
     owner = Reference("Username of who answers for it; must be someone who may see it.", "user")
+    group = Reference("Name of the group whose members work on it, beside or instead of an assignee.", "group")
+    contact = Address(
+        "Mail address of who wrote in. One that nobody has yet makes the contact, with the ticket's customer and "
+        "department; that of a customer's contact gives the ticket its customer where none is named."
+    )
+    assets = SetOf("Names of the assets that it is about, of its customer.", Text("A name.", longest=120), most=50)
+    movement = Group(
+        "The movement of one of its assets that it is about; where the customer has C(movement_link).",
+        PointedMovement,
+    )
     tags = SetOf("Free words.", Text("A word.", longest=60, shortest=1), most=50)
     labels = SetOf("Names of labels.", Text("A label.", longest=120, shortest=1), most=50)
     correlation_key = Text(
@@ -123,6 +141,9 @@ class TicketList(Schema):
     department = Text("Name of the department; C(none) for tickets without one.", longest=120)
     assignee = Text("Username of the assignee; C(none) for unassigned tickets.", longest=120)
     owner = Text("Username of the owner.", longest=120)
+    group = Text("Name of the group; C(none) for tickets without one.", longest=120)
+    contact = Text("Mail address of the contact; C(none) for tickets without one.", longest=254)
+    asset = Text("Name of an asset.", longest=120)
     reporter = Text("Username of the reporter.", longest=120)
     type = Text("Name of the type.", longest=120)
     label = Text("Name of a label.", longest=120)
@@ -193,6 +214,7 @@ class TicketAnswer(TicketCreate):
     description_html = Text("The description as sanitised HTML; not in lists.", read_only=True)
     effective_priority = Text("The higher one of the priority and the policy's floor.", read_only=True)
     reporter = Text("Username of who reported it.", read_only=True)
+    contact_assets = SetOf("Names of the assets that the contact uses; not in lists.", Text("A name."), read_only=True)
     occurrences = Whole("How often the trouble was reported.", read_only=True)
     last_occurred_at = Moment("When it was last reported.", read_only=True)
     reopened_count = Whole("How often it was reopened.", read_only=True)

@@ -30,15 +30,16 @@ from deskplane.kernel.work import Work
 from deskplane.people.service import actor_of
 from deskplane.service_levels.clock import Pause
 from deskplane.service_levels.service import current_revision, match, promises
-from deskplane.tickets import queries, references, search
+from deskplane.tickets import assets, contacts, queries, references, search
 from deskplane.tickets.announcements import announce, event_of
 from deskplane.tickets.draft import COMPARED, NAMED, PLAIN, Draft, empty, row_values
 from deskplane.tickets.models import Counter, History, Ticket, TicketMessage, TicketPause, ticket_labels, ticket_tags
+from deskplane.tickets.words import words
 
 
 def _set_references(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
     for field in NAMED:
-        if field not in given:
+        if field not in given or field == "contact":
             continue
         name = given[field]
         found = references.find(work, field, name=name) if name is not None else None
@@ -49,6 +50,8 @@ def _set_references(work: Work, draft: Draft, given: Mapping[str, Any], errors: 
             errors.append(FieldError(pointer(field), "disabled", f"the department {name} takes no new tickets"))
         draft.columns[f"{field}_id"] = found.id if found else None
         draft.names[field] = found.name if found else None
+    contacts.set_contact(work, draft, given, errors)
+    assets.set_assets(work, draft, given, errors)
 
 
 def _check_people(work: Work, draft: Draft, given: Mapping[str, Any], errors: list[FieldError]) -> None:
@@ -187,7 +190,7 @@ def open_ticket(work: Work, given: Mapping[str, Any]) -> Draft:
 def _set_default_department(work: Work, draft: Draft) -> None:
     name = setting(work, "department.default")
     default = work.actor.default_department
-    found = references.find(work, "department", object_id=default) if default else None
+    found = references.find(work, "department", object_id=default) if default else contacts.department_of(work, draft)
     if found is None and name is not None:
         found = references.find(work, "department", name=name)
     if found is not None and found.enabled:
@@ -201,6 +204,7 @@ _INSERT_HISTORY = insert(cast(Table, History.__table__))
 
 
 def _store_new(work: Work, draft: Draft) -> None:
+    contacts.make_missing(work, draft)
     customer_id = draft.columns["customer_id"]
     customer = references.find(work, "customer", object_id=customer_id) if customer_id else None
     prefix = (customer.number_prefix if customer else None) or setting(work, "numbering.prefix")
@@ -210,6 +214,7 @@ def _store_new(work: Work, draft: Draft) -> None:
     assert inserted is not None, "an insert of one row has its key"
     draft.columns["id"] = inserted[0]
     _store_words(work, draft, set(), set())
+    assets.store(work, draft, {"assets": [], "movement": None})
     store_pauses(work, draft)
     search.enter(work, draft)
     snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
@@ -300,14 +305,16 @@ def loaded(work: Work, *conditions: Any) -> list[Draft]:
     statement = queries.SELECT.add_columns(*_ID_COLUMNS).where(*conditions).order_by(Ticket.id)
     rows = work.session.execute(statement).all()
     ids = [row.t_id for row in rows]
-    tags, labels = queries.words(work, ids)
+    marked = words(work, ids)
     pauses = _pauses(work, ids)
     known = {promise.id: promise for promise in promises(work)}
     found = []
     for row in rows:
         values = {name.removeprefix("t_"): value for name, value in row._mapping.items()}
         names = {name: values.pop(name) for name in (*NAMED, "reporter", "created_by", "policy")}
-        draft = Draft(values, names, list(tags.get(row.t_id, [])), list(labels.get(row.t_id, [])))
+        tags, labels, about = marked.of(row.t_id)
+        draft = Draft(values, names, list(tags), list(labels), [name for name, _at in about])
+        draft.moved_at = {name: at for name, at in about if at is not None}
         draft.promise = known.get(values["sla_policy_id"])
         draft.pauses = list(pauses[row.t_id])
         draft.stored_pauses = tuple(pauses[row.t_id])
@@ -349,6 +356,11 @@ def load_by_number(work: Work, number: str) -> Draft:
     if not found:
         raise not_found()
     return found[0]
+
+
+def shown(work: Work, draft: Draft) -> dict[str, Any]:
+    """A ticket in hand as it is answered, whole."""
+    return draft.answer(queries.view(work)) | {"contact_assets": assets.of_contact(work, draft.columns["contact_id"])}
 
 
 def may_change(work: Work, draft: Draft, before: Mapping[str, Any], changed: set[str]) -> None:
@@ -424,9 +436,11 @@ def save(
     if {"priority", "customer"} & changed:
         put_under_promise(work, draft)
     draft.columns |= {"version": draft.columns["version"] + 1, "updated_at": now}
+    contacts.make_missing(work, draft)
     values = {name: value for name, value in row_values(draft).items() if name not in ("prefix", "sequence")}
     work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values))
     _store_words(work, draft, set(before["tags"]), set(before["labels"]))
+    assets.store(work, draft, before)
     store_pauses(work, draft)
     search.follow(work, draft, changed)
     entries: list[tuple[str, Any, Any]] = [("status", old, new) for old, new in draft.steps]

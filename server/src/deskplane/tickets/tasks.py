@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text, true, update
 
+from deskplane.customers.models import Asset
 from deskplane.desks.models import Label
 from deskplane.kernel.kind import Registry, Written
 from deskplane.kernel.problem import busy
@@ -15,8 +17,8 @@ from deskplane.kernel.words import ENDED, counted
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
 from deskplane.service_levels.service import current_revision
-from deskplane.tickets import service
-from deskplane.tickets.models import Ticket, ticket_labels
+from deskplane.tickets import queries, service
+from deskplane.tickets.models import Ticket, ticket_assets, ticket_labels
 
 RECALCULATE = "tickets.recalculate"
 CHUNK = 100
@@ -165,6 +167,71 @@ def labels_deleted(work: Work, ids: Sequence[str]) -> None:
         service.save(work, draft, before, {"labels"}, cause=AUTOMATION)
 
 
+def contacts_deleted(work: Work, ids: Sequence[str]) -> None:
+    """Tickets lose the contact."""
+    _take_away(work, Ticket.contact_id.in_(ids), "contact")
+
+
+def groups_deleted(work: Work, ids: Sequence[str]) -> None:
+    """Tickets lose the group."""
+    _take_away(work, Ticket.group_id.in_(ids), "group")
+
+
+def tickets_about(work: Work, asset_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The open tickets that stand in the way of assets' deletion, in words; those that the caller may not see without
+    their numbers."""
+    of_asset, bearing = ticket_assets.c.asset_id, ticket_assets.c.ticket_id
+    seen = queries.visible(work.actor)
+    columns = (of_asset, Ticket.prefix, Ticket.sequence, (true() if seen is None else seen).label("seen"))
+    statement = select(*columns).join(Ticket, Ticket.id == bearing).order_by(Ticket.id)
+    found: dict[str, list[str]] = defaultdict(list)
+    for asset_id, prefix, sequence, is_seen in work.session.execute(
+        statement.where(of_asset.in_(asset_ids), Ticket.status.not_in(ENDED))
+    ):
+        name = f"ticket {queries.number_text(prefix, sequence)}" if is_seen else "a ticket that is not yours to see"
+        found[asset_id].append(name)
+    return found
+
+
+def assets_deleted(work: Work, ids: Sequence[str]) -> None:
+    """Ended tickets lose the asset; open ones, too, where it goes with its customer."""
+    _let_go(work, ids, set())
+
+
+def _let_go(work: Work, asset_ids: Sequence[str], kept_by: set[str]) -> None:
+    """Takes assets off the tickets of all customers but one."""
+    names = set(work.session.execute(select(Asset.name).where(Asset.id.in_(asset_ids))).scalars())
+    bearing = select(ticket_assets.c.ticket_id).where(ticket_assets.c.asset_id.in_(asset_ids))
+    theirs = func.coalesce(Ticket.customer_id, "").not_in(kept_by)
+    for draft in service.load(work, Ticket.id.in_(bearing), theirs):
+        before = draft.snapshot()
+        draft.assets = [name for name in draft.assets if name not in names]
+        draft.moved_at = {name: at for name, at in draft.moved_at.items() if name not in names}
+        changed = {name for name in ("assets", "movement") if draft.value(name) != before[name]}
+        service.save(work, draft, before, changed, cause=AUTOMATION)
+
+
+def assets_changed(objects: Sequence[Written]) -> None:
+    """A ticket loses an asset that is no longer its customer's, and a movement that the asset no longer tells of."""
+    for written in objects:
+        if written.before is None or written.after is None:
+            continue
+        work = written.work
+        if written.before["customer"] != written.after["customer"]:
+            customer = select(Asset.customer_id).where(Asset.id == written.id)
+            _let_go(work, [written.id], set(work.session.execute(customer).scalars()))
+        told = {movement["at"] for movement in written.after["movements"]}
+        if {movement["at"] for movement in written.before["movements"]} <= told:
+            continue
+        pointing = select(ticket_assets.c.ticket_id).where(
+            ticket_assets.c.asset_id == written.id, ticket_assets.c.moved_at.not_in(told)
+        )
+        for draft in service.load(work, Ticket.id.in_(pointing)):
+            before = draft.snapshot()
+            draft.moved_at = {}
+            service.save(work, draft, before, {"movement"}, cause=AUTOMATION)
+
+
 def policies_deleted(work: Work, ids: Sequence[str]) -> None:
     """Ended tickets lose the policy; open ones are matched anew by the job that follows."""
     for draft in service.load(work, Ticket.sla_policy_id.in_(ids)):
@@ -190,3 +257,8 @@ def register(registry: Registry) -> None:
     registry.deleting["ticket_type"].append(types_deleted)
     registry.deleting["label"].append(labels_deleted)
     registry.deleting["sla_policy"].append(policies_deleted)
+    registry.deleting["contact"].append(contacts_deleted)
+    registry.deleting["group"].append(groups_deleted)
+    registry.dependants["asset"].append(tickets_about)
+    registry.deleting["asset"].append(assets_deleted)
+    registry.on_written["asset"].append(assets_changed)
