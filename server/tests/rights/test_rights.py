@@ -30,6 +30,12 @@ change_tickets            +     +     +     +       +        .       .      .   
 open_ticket_to_work       +     +     +     +       +        .       .      .      .
 list_ticket_events        +     +     +     +       +        .       .      .      .
 list_asset_tickets        +     +     +     +       +        .       .      .      .
+list_ticket_links         +     +     +     +       +        .       .      .      .
+put_ticket_link           +     +     +     +       +        .       .      .      .
+delete_ticket_link        +     +     +     +       +        .       .      .      .
+list_ticket_references    +     +     +     +       +        .       .      .      .
+add_ticket_reference      +     +     +     +       +        .       .      .      .
+delete_ticket_reference   +     +     +     +       +        .       .      .      .
 explain_ticket_sla        +     +     +     +       +        .       .      .      .
 list_ticket_history       +     +     +     +       +        .       .      .      .
 list_ticket_messages      +     +     +     +       +        .       .      .      .

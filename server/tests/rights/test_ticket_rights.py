@@ -67,11 +67,13 @@ def mark(status: int) -> str:
     return "+"
 
 
+REFERENCE = {"type": "url", "title": "x", "url": "https://x.example"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "update_ticket, title": ("update_ticket", {"title": "changed"}),
     "update_ticket, assignee": ("update_ticket", {"assignee": "root"}),
     "update_ticket, resolved": ("update_ticket", {"status": "resolved"}),
     "update_ticket, comment": ("update_ticket", {"comment": "hm"}),
+    "add_ticket_reference": ("add_ticket_reference", REFERENCE),
 }
 """Requests whose right depends on what they say: name in the table → operation and body."""
 
@@ -118,9 +120,10 @@ def test_the_document_says_what_the_server_does_with_every_sort_of_ticket(api: A
     for title, operation, body in cases():
         if operation.write:
             numbers = {role: prepared(api, role) for role in ROLES}
+        ids = references_on(api, numbers) if operation.name == "delete_ticket_reference" else {}
         found[title] = {
             role: "".join(
-                mark(clients[role].request(operation.method, path_of(operation, number), body).status_code)
+                mark(clients[role].request(operation.method, path_of(operation, number, ids), body).status_code)
                 for number in numbers[role]
             )
             for role in ROLES
@@ -128,8 +131,19 @@ def test_the_document_says_what_the_server_does_with_every_sort_of_ticket(api: A
     assert found == written(), f"docs/rights.md should say:\n{as_text(found)}"
 
 
-def path_of(operation: Operation, number: str) -> str:
-    return re.sub(r"\{\w+\}", "1", operation.path.replace("{number}", number))
+def references_on(api: Api, numbers: dict[str, list[str]]) -> dict[str, int]:
+    """The id of a new reference on each ticket."""
+    return {
+        number: api.call("POST", f"/tickets/{number}/references", REFERENCE, status=201)["id"]
+        for several in numbers.values()
+        for number in several
+    }
+
+
+def path_of(operation: Operation, number: str, ids: dict[str, int] | None = None) -> str:
+    """The address of an operation on a ticket; a link is one to itself, which is looked at last."""
+    values = {"number": number, "type": "relates_to", "other": number, "id": (ids or {}).get(number, 1)}
+    return operation.path.format_map(values)
 
 
 def test_a_foreign_ticket_answers_exactly_as_one_that_there_is_not(api: Api) -> None:

@@ -16,7 +16,21 @@ from deskplane.kernel.markup import to_html
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema
 from deskplane.kernel.problem import not_found
-from deskplane.tickets import assets, assets_api, bulk, feed, lists, machine, opening, queries, service, sla_api
+from deskplane.tickets import (
+    assets,
+    assets_api,
+    bulk,
+    feed,
+    links,
+    links_api,
+    lists,
+    machine,
+    opening,
+    queries,
+    removal,
+    service,
+    sla_api,
+)
 from deskplane.tickets.models import History, TicketMessage
 from deskplane.tickets.schemas import (
     HistoryEntry,
@@ -104,7 +118,7 @@ def patch(call: Call) -> Reply:
 
 def delete(call: Call) -> Reply:
     """DELETE /tickets/{number}"""
-    service.delete_ticket(call, service.load_by_number(call, call.path["number"]), if_match=call.if_match)
+    removal.delete_ticket(call, service.load_by_number(call, call.path["number"]), if_match=call.if_match)
     return Reply(None, 204)
 
 
@@ -125,7 +139,7 @@ def history(call: Call) -> Reply:
     conditions = [] if internal else [History.field.not_in(INTERNAL_FIELDS)]
     rows, following = _pages(call, History, "history", *conditions)
     items = []
-    for row in rows:
+    for row in links.seen_history(call, rows):
         new = row.new
         if not internal and row.field == "created":
             new = {name: value for name, value in new.items() if name not in INTERNAL_FIELDS}
@@ -216,6 +230,7 @@ def operations() -> Iterable[Operation]:
     yield from sla_api.operations()
     yield from bulk.operations()
     yield from opening.operations()
+    yield from links_api.operations()
     yield from assets_api.operations(_page_of(thing))
     one = f"{BASE}/{{number}}"
     yield Operation(

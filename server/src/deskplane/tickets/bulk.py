@@ -17,7 +17,7 @@ from deskplane.kernel.fields import Choice, Moment, Text, Whole, refuse
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import Problem, not_found
 from deskplane.kernel.words import PRIORITIES, STATUSES
-from deskplane.tickets import queries, service
+from deskplane.tickets import queries, removal, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 from deskplane.tickets.schemas import Reference
@@ -114,7 +114,7 @@ def _one(call: Call, number: str, draft: Draft | None) -> dict[str, Any]:
 
 def _change(call: Call, draft: Draft, body: Mapping[str, Any]) -> str:
     if body["action"] == "delete":
-        service.delete_ticket(call, draft)
+        removal.delete_ticket(call, draft)
         return "delete"
     given = {name: value for name, value in body.items() if name in _FIELDS}
     for name in _WORDS:

@@ -18,7 +18,7 @@ from deskplane.customers.models import Customer
 from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
-from deskplane.tickets import assets, contacts, queries, references, service
+from deskplane.tickets import assets, contacts, queries, references, removal, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 
@@ -274,5 +274,5 @@ def _end(work: Work, draft: Draft, state: str, body: Mapping[str, Any]) -> Appli
 
 def _delete(work: Work, draft: Draft) -> Applied:
     before = service.shown(work, draft)
-    service.delete_ticket(work, draft)
+    removal.delete_ticket(work, draft)
     return Applied("delete", before)

@@ -151,6 +151,44 @@ ticket_assets = Table(
 )
 
 
+class TicketLink(Base):
+    """A link between two tickets, said once: the source blocks, causes, duplicates … the target. One that relates both
+    to each other begins at the older one."""
+
+    __tablename__ = "ticket_links"
+    __table_args__ = (
+        UniqueConstraint("source_id", "target_id", "type"),
+        Index("ix_ticket_links_target", "target_id", "id"),
+        Index(
+            "uq_ticket_links_parent",
+            "target_id",
+            unique=True,
+            sqlite_where=text("type = 'parent_of'"),
+            postgresql_where=text("type = 'parent_of'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    target_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(20))
+
+
+class TicketReference(Base):
+    """A link from a ticket to something outside of the desk."""
+
+    __tablename__ = "ticket_references"
+    __table_args__ = (Index("ix_ticket_references_ticket", "ticket_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(20))
+    title: Mapped[str] = mapped_column(String(300))
+    url: Mapped[str] = mapped_column(String(2000))
+    author: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
 class TicketPause(Base):
     """Time that counts for none of a ticket's clocks: it stood in a status in which they pause."""
 

@@ -19,7 +19,6 @@ from deskplane.kernel.problem import (
     FieldError,
     Problem,
     conflict,
-    forbidden,
     invalid,
     invalid_field,
     not_found,
@@ -466,11 +465,3 @@ def add_message(work: Work, draft: Draft, body: str) -> None:
         )
     )
     search.hear(work, draft.columns["id"], body, internal=True)
-
-
-def delete_ticket(work: Work, draft: Draft, *, if_match: str | None = None) -> None:
-    """Deletes a ticket for good; its number is not given again. Needs `tickets:delete`."""
-    if not work.actor.may("tickets:delete"):
-        raise forbidden("tickets:delete")
-    require_match(if_match, draft.columns["version"])
-    work.session.execute(delete(Ticket).where(Ticket.id == draft.columns["id"]))
