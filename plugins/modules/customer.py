@@ -92,7 +92,7 @@ options:
     suboptions:
       max_agents:
         description:
-          - How many active members with the permission tickets:edit there may be; null for no limit.
+          - How many active members with the permission tickets:edit there may be; one more is refused; null for no limit.
         type: int
       max_emails_month:
         description:
@@ -228,7 +228,8 @@ customer:
       contains:
         max_agents:
           description:
-            - How many active members with the permission tickets:edit there may be; null for no limit.
+            - How many active members with the permission tickets:edit there may be; one more is refused; null for no
+              limit.
           type: int
           returned: success
         max_emails_month:

@@ -133,7 +133,8 @@ customers:
       contains:
         max_agents:
           description:
-            - How many active members with the permission tickets:edit there may be; null for no limit.
+            - How many active members with the permission tickets:edit there may be; one more is refused; null for no
+              limit.
           type: int
           returned: success
         max_emails_month:

@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from deskplane import migrations, system
 from deskplane.configuration import api as configuration_api
+from deskplane.customers import quotas
 from deskplane.customers.assets import ASSET, require_one_customer
 from deskplane.customers.contacts import CONTACT
 from deskplane.customers.contracts import CONTRACT
@@ -80,6 +81,9 @@ def make_registry() -> Registry:
     registry.settled["user"].append(rules.keep_an_administrator)
     registry.deleting["group"].append(rules.keep_groups_beyond)
     registry.deleting["role"].append(rules.keep_shipped_roles)
+    for kind in ("user", "group", "role"):
+        registry.checks[kind].append(quotas.note_agents)
+        registry.settled[kind].append(quotas.keep_within_quotas)
     for kind in ("asset", "contact"):
         registry.settled[kind].append(require_one_customer)
     registry.deleting["project"].append(keep_common_projects)

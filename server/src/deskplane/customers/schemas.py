@@ -36,7 +36,9 @@ class CustomerFeatures(Schema):
 class CustomerQuotas(Schema):
     """How much a customer may use."""
 
-    max_agents = Whole("How many active members with the permission tickets:edit there may be; null for no limit.")
+    max_agents = Whole(
+        "How many active members with the permission tickets:edit there may be; one more is refused; null for no limit."
+    )
     max_emails_month = Whole("How many notification mails a calendar month; null for no limit.")
 
 
