@@ -104,7 +104,7 @@ def test_every_command_explains_itself() -> None:
 
     assert isinstance(main, Group)
     walk(main, [])
-    local = {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds"}
+    local = {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds", "seed"}
     assert set(main.commands) == local | {"configuration"}
 
 

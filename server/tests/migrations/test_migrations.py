@@ -48,6 +48,11 @@ def _is_fts(name: str) -> bool:
     return name.startswith("ticket_search")
 
 
+def _is_compared(_thing: Any, name: str, kind: str, *_others: Any) -> bool:
+    """Leaves out an index whose expression PostgreSQL words in its own way; it is compared by hand."""
+    return name != "ix_tickets_due_at" and (kind != "table" or not _is_fts(name))
+
+
 # those indexes are compared by hand below
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
@@ -58,7 +63,7 @@ def test_the_migrations_lead_to_what_the_models_say(empty_url: str) -> None:
         migrations.upgrade(desk.database, step.revision)
     with desk.database.writing.connect() as connection:
         assert migrations.revision_of(connection) == migrations.head()
-        options = {"compare_type": True, "include_name": lambda name, kind, _of: kind != "table" or not _is_fts(name)}
+        options = {"compare_type": True, "include_object": _is_compared}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
         migrated = _indexes(connection)
         tables = {name for name in inspect(connection).get_table_names() if not _is_fts(name)}

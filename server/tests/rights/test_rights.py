@@ -23,6 +23,7 @@ create_ticket             +     +     +     .       +        .       .      .   
 apply_ticket              +     +     +     +       +        .       .      .      .
 apply_ticket, dry         +     +     +     +       +        .       .      +      .
 list_tickets              +     +     +     +       +        .       .      .      .
+count_tickets             +     +     +     +       +        .       .      .      .
 get_ticket                +     +     +     +       +        .       .      .      .
 update_ticket             +     +     +     +       +        .       .      .      .
 delete_ticket             +     .     .     .       .        .       .      .      .

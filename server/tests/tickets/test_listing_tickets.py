@@ -48,6 +48,7 @@ def test_a_foreign_ticket_is_answered_as_one_that_does_not_exist(api: Api) -> No
         assert answers[0][0] == 404
 
 
+@pytest.mark.feature("F127", "F128", "F129")
 def test_each_filter_finds_what_it_names(api: Api, clock: TurnedClock) -> None:
     api.apply("customers", name="ACME")
     api.apply("departments", name="Desk")

@@ -78,6 +78,22 @@ def test_the_assignee_is_found_by_his_username_also_after_it_changed(api: Api) -
 
 
 @pytest.mark.feature("F130")
+def test_the_contact_is_found_by_name_and_address_also_after_they_changed(api: Api) -> None:
+    api.apply("contacts", email="kim@acme.example", first_name="Kim", last_name="Léé")
+    number = opened(api, "a", contact="kim@acme.example")["number"]
+    other = opened(api, "b", contact="new@acme.example")["number"]
+    assert found(api, "kim lee") == found(api, "kim@acme.example") == ["a"]
+    assert found(api, "acme") == ["b", "a"]
+    api.apply("contacts", email="sam@acme.example", renamed_from="kim@acme.example", first_name="Sam")
+    assert (found(api, "kim"), found(api, "sam lee")) == ([], ["a"])
+    changed(api, other, contact="sam@acme.example")
+    changed(api, number, contact=None)
+    assert (found(api, "sam"), found(api, "new@acme.example")) == (["b"], [])
+    api.apply("contacts", email="sam@acme.example", state="absent")
+    assert found(api, "sam") == []
+
+
+@pytest.mark.feature("F130")
 def test_a_number_comes_first(api: Api) -> None:
     for index in range(12):
         opened(api, f"t{index + 1}")

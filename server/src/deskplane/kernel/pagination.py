@@ -57,8 +57,12 @@ def page(
 
     `scope` binds a cursor to its list and sort order.
     """
-    if cursor:
-        values = opened(cursor, scope, vault, len(order.columns))
+    return after(statement, order, opened(cursor, scope, vault, len(order.columns)) if cursor else None, limit)
+
+
+def after(statement: Select[Any], order: Order, values: Sequence[Any] | None, limit: int) -> Select[Any]:
+    """The rows behind the one with these sort values, or the first ones: one more than the page has."""
+    if values is not None:
         alternatives = []
         for index, (column, descending) in enumerate(order.columns):
             before = [earlier == value for (earlier, _), value in zip(order.columns[:index], values, strict=False)]

@@ -21,7 +21,7 @@ from deskplane.public_api.schemas import (
     UsageEntry,
     UsageList,
 )
-from deskplane.tickets import queries
+from deskplane.tickets import orders, queries
 from deskplane.tickets import service as tickets
 from deskplane.tickets.draft import Draft
 
@@ -67,7 +67,7 @@ def listing(call: Call) -> Reply:
         statement = statement.where(queries.T.customer_id.in_(named))
     if query["updated_since"] is not None:
         statement = statement.where(queries.T.updated_at >= query["updated_since"])
-    order = pagination.choose(queries.ORDERS, query["sort"])
+    order = pagination.choose(orders.ORDERS, query["sort"])
     scope, limit = f"public tickets {query['sort']}", query["limit"]
     statement = pagination.page(statement, order, scope=scope, cursor=query["cursor"], limit=limit, vault=call.vault)
     rows = execute(call.session, statement, {}).all()

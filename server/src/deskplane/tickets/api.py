@@ -20,6 +20,7 @@ from deskplane.tickets import (
     assets,
     assets_api,
     bulk,
+    counts,
     feed,
     links,
     links_api,
@@ -226,6 +227,7 @@ def operations() -> Iterable[Operation]:
         query=TicketList,
         answers={200: ("A page.", _page_of(thing))},
     )
+    yield from counts.operations()
     yield from feed.operations()
     yield from sla_api.operations()
     yield from bulk.operations()

@@ -2,35 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from sqlalchemy import ColumnElement, or_, select
+
+from deskplane.desks.settings import setting
 from deskplane.kernel import pagination
 from deskplane.kernel.db import execute
 from deskplane.kernel.operation import Call, Reply
+from deskplane.kernel.pagination import Order
 from deskplane.kernel.problem import invalid_field
-from deskplane.tickets import queries, search
+from deskplane.kernel.work import Work
+from deskplane.people.models import User
+from deskplane.tickets import orders, queries, search
+from deskplane.tickets.queries import T
 
-RELEVANCE = "relevance"
+RELEVANCE, REMINDERS, NEWEST = "relevance", "reminders", "-updated_at"
+Page = tuple[Sequence[Any], str | None]
 
 
 def listing(call: Call) -> Reply:
     """GET /tickets"""
-    return page(call, dict(call.query))
+    return page(call, call.query)
 
 
-def page(call: Call, query: dict[str, Any]) -> Reply:
+def page(call: Call, query: Mapping[str, Any]) -> Reply:
     """One page of the tickets that the caller sees and asks for."""
-    rows: Sequence[Any]
-    query["sort"] = query["sort"] or ("-updated_at" if query["q"] is None else RELEVANCE)
+    rows, following = page_of(call, query)
+    return Reply({"items": queries.answers(call, rows), "next_cursor": following})
+
+
+def page_of(work: Work, asked: Mapping[str, Any]) -> Page:
+    """Rows of `queries.SELECT` for the parameters of `TicketList`, and the cursor of the next page. Raises 400, 422."""
+    query = dict(asked)
+    query["sort"] = query["sort"] or (NEWEST if query["q"] is None else RELEVANCE)
     if query["sort"] == RELEVANCE:
         if query["q"] is None:
             raise invalid_field("sort", "not_allowed", "relevance orders the matches of q, which is missing")
-        rows, following = search.ranked(call, query, queries.conditions(call, query, call.clock.now()))
+        return search.ranked(work, query, orders.conditions(work, query, work.clock.now()))
+    matching = [] if query["q"] is None else [search.matching(work, query["q"])]
+    if query["sort"] == REMINDERS:
+        return _reminders_first(work, query, matching)
+    statement = orders.listing(work, query, *matching)
+    order, scope = orders.ORDERS[query["sort"]], f"tickets {query['sort']}"
+    found = execute(work.session, statement, {}).all()
+    return pagination.cut(found, order, scope=scope, limit=query["limit"], vault=work.vault)
+
+
+# -- what comes back today --------------------------------------------------------------------------------------------
+
+_BY_REMINDER = Order(((T.remind_at, False), (T.id, False)), lambda row: [row.t_remind_at, row.t_id])
+_SCOPE = "tickets reminders"
+
+
+def tomorrow(work: Work) -> datetime:
+    """When the caller's day ends: midnight in his time zone, else in the desk's."""
+    user_id = work.actor.user_id
+
+    def load() -> str | None:
+        return work.session.execute(select(User.time_zone).where(User.id == user_id)).scalar_one_or_none()
+
+    zone = ZoneInfo(work.keep(("time zone", user_id), load) or setting(work, "time_zone.default"))
+    today = work.clock.now().astimezone(zone).date()
+    return datetime.combine(today + timedelta(days=1), time.min, zone).astimezone(UTC)
+
+
+def _reminders_first(work: Work, query: Mapping[str, Any], matching: Sequence[ColumnElement[bool]]) -> Page:
+    """Two lists, one behind the other, each on its index. The cursor keeps the day's end that the first page had, or at
+    midnight a ticket would come twice or never."""
+    limit, values, late = query["limit"], None, False
+    ends = tomorrow(work)
+    if query["cursor"]:
+        late, ends, *values = pagination.opened(query["cursor"], _SCOPE, work.vault, 4)
+    base = queries.SELECT.where(*orders.conditions(work, query, work.clock.now()), *matching)
+    rows: list[Any] = []
+    if not late:
+        due = base.where(T.remind_at.is_not(None), T.remind_at < ends)
+        rows += execute(work.session, pagination.after(due, _BY_REMINDER, values, limit), {})
+        values = None
+    last: Any = None
+    if len(rows) > limit:
+        last = (False, _BY_REMINDER.read(rows[limit - 1]))
     else:
-        matching = [] if query["q"] is None else [search.matching(call, query["q"])]
-        statement = queries.listing(call, query, *matching)
-        order, scope = pagination.choose(queries.ORDERS, query["sort"]), f"tickets {query['sort']}"
-        found = execute(call.session, statement, {}).all()
-        rows, following = pagination.cut(found, order, scope=scope, limit=query["limit"], vault=call.vault)
-    return Reply({"items": queries.answers(call, rows), "next_cursor": following})
+        order = orders.ORDERS[NEWEST]
+        others = base.where(or_(T.remind_at.is_(None), T.remind_at >= ends))
+        first = len(rows)
+        rows += execute(work.session, pagination.after(others, order, values, limit - first), {})
+        if len(rows) > limit:
+            # where the page ends with the last reminder, the next one begins with the first of the others
+            last = (True, order.read(rows[limit - 1])) if limit > first else (False, _BY_REMINDER.read(rows[limit - 1]))
+    if last is None:
+        return rows, None
+    return rows[:limit], pagination.sealed([last[0], ends, *last[1]], _SCOPE, work.vault)

@@ -23,6 +23,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from deskplane.kernel.columns import Base, Instant, Json, Serial, Span
 
+DUE_AT = (
+    "coalesce(CASE WHEN resolution_phase = 'running' THEN resolution_due_at END, '9999-12-31T00:00:00.000000+00:00')"
+)
+"""What lists are sorted by: a text that both databases read, since an index on it serves only who says the same."""
+
 
 class Ticket(Base):
     """A ticket. Prefix and sequence are its number; the clocks of its service level are stored beside it."""
@@ -85,7 +90,19 @@ class Ticket(Base):
         Index("ix_tickets_reporter", "reporter_id", "updated_at", "id"),
         Index("ix_tickets_group", "group_id", "updated_at", "id"),
         Index("ix_tickets_contact", "contact_id", "updated_at", "id"),
+        Index("ix_tickets_assignee_status", "assignee_id", "status"),
+        Index("ix_tickets_reporter_status", "reporter_id", "status"),
+        Index("ix_tickets_priority", "priority", "id"),
+        Index("ix_tickets_status_priority", "status", "priority", "id"),
         Index("ix_tickets_title", "title"),
+        Index("ix_tickets_due_at", text(f"({DUE_AT})"), "id"),
+        Index(
+            "ix_tickets_remind_at",
+            "remind_at",
+            "id",
+            sqlite_where=text("remind_at IS NOT NULL"),
+            postgresql_where=text("remind_at IS NOT NULL"),
+        ),
         Index(
             "ix_tickets_correlation_key",
             "correlation_key",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -24,12 +24,9 @@ from sqlalchemy import (
 from deskplane.customers.models import Asset, Contact, Customer
 from deskplane.desks.models import Department, Label, TicketType
 from deskplane.desks.settings import setting
-from deskplane.kernel import pagination
 from deskplane.kernel.actor import Actor
-from deskplane.kernel.crypto import Vault
 from deskplane.kernel.db import execute
 from deskplane.kernel.markup import to_html
-from deskplane.kernel.pagination import Order
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
 from deskplane.people.models import Group, User
@@ -146,7 +143,16 @@ def visible(actor: Actor) -> ColumnElement[bool] | None:
         return None
     if actor.user_id is None:
         return false()
-    own = or_(T.reporter_id == actor.user_id, T.assignee_id == actor.user_id)
+    return or_(own(actor), in_scope(actor))
+
+
+def own(actor: Actor) -> ColumnElement[bool]:
+    """That the caller reported the ticket, or works on it."""
+    return or_(T.reporter_id == actor.user_id, T.assignee_id == actor.user_id)
+
+
+def in_scope(actor: Actor) -> ColumnElement[bool]:
+    """That the ticket is of his customers and departments."""
     my_department = T.department_id.in_(sorted(actor.departments))
     by_customer: ColumnElement[bool] = (
         true()
@@ -156,7 +162,7 @@ def visible(actor: Actor) -> ColumnElement[bool] | None:
     by_department: ColumnElement[bool] = (
         true() if actor.may("tickets:view_all_departments") else or_(T.department_id.is_(None), my_department)
     )
-    return or_(own, and_(by_customer, by_department))
+    return and_(by_customer, by_department)
 
 
 def may_see(actor: Actor, customer_id: str | None, department_id: str | None) -> bool:
@@ -289,6 +295,12 @@ _REFERENCES = {
 }
 
 
+def id_of(field: str, name: str) -> Any:
+    """The id behind a name of the filters `customer` and `department`, in a statement; an empty text for `none`."""
+    column = _REFERENCES[field][0]
+    return "" if name == "none" else select(column.table.c.id).where(column == name).scalar_subquery()
+
+
 def _among(found: Select[Any], column: Any, common: bool) -> ColumnElement[bool]:
     return found.where(column == T.id).correlate(TICKETS).exists() if common else T.id.in_(found)
 
@@ -322,8 +334,11 @@ def filters(query: Mapping[str, Any], now: datetime, common: frozenset[str] = fr
     if query.get("asset_id") is not None:  # of the list of an asset's tickets
         about = select(ticket_assets.c.ticket_id).where(ticket_assets.c.asset_id == query["asset_id"])
         found.append(T.id.in_(about))
-    if query["updated_since"] is not None:
-        found.append(T.updated_at >= query["updated_since"])
+    for column, name in ((T.created_at, "created"), (T.updated_at, "updated")):
+        if query[f"{name}_since"] is not None:
+            found.append(column >= query[f"{name}_since"])
+        if query[f"{name}_before"] is not None:
+            found.append(column < query[f"{name}_before"])
     if query["due_before"] is not None:
         found.append(and_(T.resolution_phase == RUNNING, T.resolution_due_at < query["due_before"]))
     if query["sla_state"] is not None:
@@ -378,86 +393,3 @@ def _sla_state(state: str, now: datetime) -> ColumnElement[bool]:
 def _met_late(clock: str) -> ColumnElement[bool]:
     due_at = getattr(T, f"{clock}_due_at")
     return and_(due_at.is_not(None), getattr(T, f"{clock}_met_at") > due_at)
-
-
-_SORTS: list[tuple[str, tuple[Any, ...], bool, tuple[str, str]]] = [
-    ("-updated_at", (T.updated_at, T.id), True, ("t_updated_at", "t_id")),
-    ("updated_at", (T.updated_at, T.id), False, ("t_updated_at", "t_id")),
-    ("-created_at", (T.created_at, T.id), True, ("t_created_at", "t_id")),
-    ("created_at", (T.created_at, T.id), False, ("t_created_at", "t_id")),
-    ("number", (T.prefix, T.sequence), False, ("t_prefix", "t_sequence")),
-    ("-number", (T.prefix, T.sequence), True, ("t_prefix", "t_sequence")),
-]
-
-ORDERS = {
-    name: Order(
-        tuple((column, descending) for column in columns),
-        lambda row, read=read: [getattr(row, label) for label in read],  # type: ignore[misc]
-    )
-    for name, columns, descending, read in _SORTS
-}
-
-
-_SELDOM_AGAIN = ("cursor", "title", "correlation_key", "sla_state", "due_before", "updated_since")
-"""Parameters whose values are hardly ever asked for again, or that are compared with the time."""
-MANY = 1000
-_FEW = {
-    "tag": select(func.count()).select_from(
-        select(ticket_tags.c.tag).where(ticket_tags.c.tag == bindparam("of_word")).limit(MANY).subquery()
-    ),
-    "label": select(func.count()).select_from(
-        select(ticket_labels.c.label_id)
-        .join(_labels, _labels.c.id == ticket_labels.c.label_id)
-        .where(_labels.c.name == bindparam("of_word"))
-        .limit(MANY)
-        .subquery()
-    ),
-}
-
-
-def conditions(work: Work, query: Mapping[str, Any], now: datetime) -> list[ColumnElement[bool]]:
-    """What holds for the tickets that the caller sees and asks for, all but `q`."""
-    seen = visible(work.actor)
-    return [*([] if seen is None else [seen]), *filters(query, now, _common(work, query))]
-
-
-def _common(work: Work, query: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(
-        name
-        for name, counting in _FEW.items()
-        if query[name] is not None and work.session.execute(counting, {"of_word": query[name]}).scalar_one() >= MANY
-    )
-
-
-def listing(work: Work, query: Mapping[str, Any], *more: ColumnElement[bool]) -> Select[Any]:
-    """One page of the tickets that the caller sees and asks for, and for which `more` holds.
-
-    A first page is asked for again and again, and making its statement costs as much as running it: it is kept.
-    """
-    common = _common(work, query)
-    if more or any(query[name] is not None for name in _SELDOM_AGAIN):
-        return _listing(work.actor, query, common, work.clock.now(), work.vault).where(*more)
-    asked = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in query.items())
-    return _kept_listing(work.actor, asked, common, work.vault)
-
-
-def _listing(
-    actor: Actor, query: Mapping[str, Any], common: frozenset[str], now: datetime, vault: Vault
-) -> Select[Any]:
-    condition = visible(actor)
-    statement = SELECT.where(*([] if condition is None else [condition]), *filters(query, now, common))
-    return pagination.page(
-        statement,
-        pagination.choose(ORDERS, query["sort"]),
-        scope=f"tickets {query['sort']}",
-        cursor=query["cursor"],
-        limit=query["limit"],
-        vault=vault,
-    )
-
-
-@lru_cache(maxsize=512)
-def _kept_listing(
-    actor: Actor, asked: tuple[tuple[str, Any], ...], common: frozenset[str], vault: Vault
-) -> Select[Any]:
-    return _listing(actor, dict(asked), common, datetime.min.replace(tzinfo=UTC), vault)

@@ -14,6 +14,10 @@ from deskplane.kernel.words import EVENTS, PRIORITIES, STATUSES
 
 SOURCES = ("api", "console", "portal", "email", "ansible")
 TITLE_LENGTH = 300
+SORTS = (
+    *("-updated_at", "updated_at", "-created_at", "created_at", "number", "-number"),
+    *("due_at", "-due_at", "priority", "-priority", "reminders", "relevance"),
+)
 
 
 class Reference(Text):
@@ -119,19 +123,13 @@ class TicketApply(TicketCreate):
             raise ValidationError({"title": refuse("required", "is required").messages})
 
 
-class TicketList(Schema):
-    """Filters, order and page of the list."""
+class TicketFilters(Schema):
+    """Which tickets."""
 
-    limit = Whole("How many tickets a page has.", least=1, most=MAX_LIMIT, default=50)
-    cursor = Text("The next_cursor of the page before.", longest=2000)
-    sort = Choice(
-        "Order. Without it V(-updated_at), and with O(q) V(relevance): the best of the newest 1,000 matches, and the "
-        "newest first among equally good ones.",
-        ("-updated_at", "updated_at", "-created_at", "created_at", "number", "-number", "relevance"),
-    )
     q = Text(
-        "Words that are looked for in number, title, description, messages and the assignee's username. All must be "
-        "there; words of three letters and more may be the beginning of one. Case and accents make no difference.",
+        "Words that are looked for in number, title, description, messages, the assignee's username and the contact's "
+        "name and mail address. All must be there; words of three letters and more may be the beginning of one. Case "
+        "and accents make no difference.",
         longest=200,
     )
     status = SetOf("One of these statuses.", Choice("A status.", STATUSES), default=None)
@@ -140,12 +138,12 @@ class TicketList(Schema):
     customer = Text("Name of the customer; C(none) for tickets without one.", longest=120)
     department = Text("Name of the department; C(none) for tickets without one.", longest=120)
     assignee = Text("Username of the assignee; C(none) for unassigned tickets.", longest=120)
-    owner = Text("Username of the owner.", longest=120)
+    owner = Text("Username of the owner; C(none) for tickets without one.", longest=120)
     group = Text("Name of the group; C(none) for tickets without one.", longest=120)
     contact = Text("Mail address of the contact; C(none) for tickets without one.", longest=254)
     asset = Text("Name of an asset.", longest=120)
-    reporter = Text("Username of the reporter.", longest=120)
-    type = Text("Name of the type.", longest=120)
+    reporter = Text("Username of the reporter; C(none) for tickets without one.", longest=120)
+    type = Text("Name of the type; C(none) for tickets without one.", longest=120)
     label = Text("Name of a label.", longest=120)
     tag = Text("A tag.", longest=60)
     title = Text("The title, exactly.", longest=TITLE_LENGTH)
@@ -155,7 +153,24 @@ class TicketList(Schema):
         ("none", "ok", "warning", "critical", "breached", "paused", "met"),
     )
     due_before = Moment("A running resolution clock is due before this instant.")
+    created_since = Moment("Opened at this instant or later.")
+    created_before = Moment("Opened before this instant.")
     updated_since = Moment("Changed at this instant or later.")
+    updated_before = Moment("Last changed before this instant.")
+
+
+class TicketList(TicketFilters):
+    """Filters, order and page of the list."""
+
+    limit = Whole("How many tickets a page has.", least=1, most=MAX_LIMIT, default=50)
+    cursor = Text("The next_cursor of the page before.", longest=2000)
+    sort = Choice(
+        "Order. Without it V(-updated_at), and with O(q) V(relevance): the best of the newest 1,000 matches, and the "
+        "newest first among equally good ones. V(reminders): waiting tickets whose reminder is due today or earlier "
+        "in the caller's time zone, then the others as V(-updated_at) has them. V(due_at) has tickets without a "
+        "running resolution clock at the end.",
+        SORTS,
+    )
 
 
 class Clock(Schema):

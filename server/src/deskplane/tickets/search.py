@@ -26,10 +26,12 @@ from sqlalchemy import (
     update,
 )
 
+from deskplane.customers.models import Contact
 from deskplane.kernel import pagination
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.db import execute
 from deskplane.kernel.folding import words
+from deskplane.kernel.kind import Written
 from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
@@ -95,26 +97,66 @@ _HEAR = (
         talk_bytes=_WORDS.c.talk_bytes + bindparam("new_bytes"),
     )
 )
-FOLLOWED = {"title", "description", "customer", "department", "assignee"}
+FOLLOWED = {"title", "description", "customer", "department", "assignee", "contact"}
 """Fields of a ticket whose change changes its tokens."""
 
 
-def _head(draft: Draft) -> str:
-    columns = draft.columns
+_CONTACT = ("email", "first_name", "last_name")
+_CONTACTS = cast(Table, Contact.__table__)
+
+
+def head_of(columns: Mapping[str, Any], contact: Sequence[str] = ()) -> str:
+    """The tokens of the ticket itself, as they are stored; `contact` are the texts that name its contact."""
     references = {field: columns[f"{field}_id"] for field in tokens.SCOPES}
-    return tokens.head(columns["prefix"], columns["sequence"], (columns["title"], columns["description"]), references)
+    texts = (columns["title"], columns["description"], *contact)
+    return tokens.head(columns["prefix"], columns["sequence"], texts, references)
+
+
+def _head(work: Work, draft: Draft) -> str:
+    contact_id = draft.columns["contact_id"]
+    if contact_id is None:
+        return head_of(draft.columns)
+    named = select(*[_CONTACTS.c[name] for name in _CONTACT]).where(_CONTACTS.c.id == contact_id)
+    return head_of(draft.columns, execute(work.session, named, {}).one())
 
 
 def enter(work: Work, draft: Draft) -> None:
     """Makes a new ticket one that is found."""
-    row = {"ticket_id": draft.columns["id"], "head": _head(draft), "talk": "", "talk_bytes": 0}
+    row = {"ticket_id": draft.columns["id"], "head": _head(work, draft), "talk": "", "talk_bytes": 0}
     execute(work.session, _ENTER, row)
 
 
 def follow(work: Work, draft: Draft, changed: set[str]) -> None:
     """Lets a ticket be found as it is now, after these fields of it changed."""
     if FOLLOWED & changed:
-        execute(work.session, _FOLLOW, {"of_ticket": draft.columns["id"], "new_head": _head(draft)})
+        execute(work.session, _FOLLOW, {"of_ticket": draft.columns["id"], "new_head": _head(work, draft)})
+
+
+def contacts_written(objects: Sequence[Written]) -> None:
+    """Lets tickets be found by what their contacts are called now."""
+    renamed = [
+        written.id
+        for written in objects
+        if written.before is not None
+        and written.after is not None
+        and any(written.before[name] != written.after[name] for name in _CONTACT)
+    ]
+    if not renamed:
+        return
+    work = objects[0].work
+    own = ("id", "prefix", "sequence", "title", "description", *[f"{field}_id" for field in tokens.SCOPES])
+    names = [_CONTACTS.c[name].label(f"contact_{name}") for name in _CONTACT]
+    of_them = (
+        select(*[T[name] for name in own], *names)
+        .join(_CONTACTS, _CONTACTS.c.id == T.contact_id)
+        .where(T.contact_id.in_(renamed))
+    )
+    heads = [
+        {"of_ticket": row["id"], "new_head": head_of(row, [row[f"contact_{name}"] for name in _CONTACT])}
+        for row in map(dict, execute(work.session, of_them, {}).mappings())
+    ]
+    if heads:
+        execute(work.session, _FOLLOW, heads)
 
 
 def hear(work: Work, ticket_id: int, body: str, *, internal: bool) -> None:

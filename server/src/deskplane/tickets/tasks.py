@@ -17,7 +17,7 @@ from deskplane.kernel.words import ENDED, counted
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
 from deskplane.service_levels.service import current_revision
-from deskplane.tickets import queries, service
+from deskplane.tickets import queries, search, service
 from deskplane.tickets.models import Ticket, ticket_assets, ticket_labels
 
 RECALCULATE = "tickets.recalculate"
@@ -258,6 +258,7 @@ def register(registry: Registry) -> None:
     registry.deleting["label"].append(labels_deleted)
     registry.deleting["sla_policy"].append(policies_deleted)
     registry.deleting["contact"].append(contacts_deleted)
+    registry.on_written["contact"].append(search.contacts_written)
     registry.deleting["group"].append(groups_deleted)
     registry.dependants["asset"].append(tickets_about)
     registry.deleting["asset"].append(assets_deleted)

@@ -1,0 +1,133 @@
+"""How many tickets are in each status: `GET /tickets/counts`, with the filters of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Select, Table, and_, false, func, literal, or_, select, true, union_all
+
+from deskplane.kernel.actor import Actor
+from deskplane.kernel.db import execute
+from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.words import ENDED, STATUSES
+from deskplane.kernel.work import Work
+from deskplane.tickets import orders, queries, search
+from deskplane.tickets.models import TicketCount
+from deskplane.tickets.queries import TICKETS, T
+from deskplane.tickets.schemas import TicketFilters
+
+CAP = 1000
+"""Up to how many are counted one by one."""
+_COUNTED = {"customer", "department", "status", "open"}
+"""Filters of which the counters know."""
+_COUNTS = cast(Table, TicketCount.__table__)
+C = _COUNTS.c
+
+
+def counts(call: Call) -> Reply:
+    """GET /tickets/counts"""
+    found = by_status(call, call.query)
+    return Reply(
+        {
+            "counts": {status: min(count, CAP) if capped else count for status, (count, capped) in found.items()},
+            "capped": [status for status, (_, capped) in found.items() if capped],
+        }
+    )
+
+
+def by_status(work: Work, query: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
+    """For each status how many tickets there are, and whether there are more than were counted."""
+    found = dict.fromkeys(STATUSES, (0, False))
+    wanted = [status for status in query["status"] or STATUSES if _is_wanted(status, query["open"])]
+    given = {name for name, value in query.items() if value is not None and value != []}
+    if not wanted:
+        return found
+    actor = work.actor
+    if given - _COUNTED:
+        conditions = orders.conditions(work, {**query, "status": None, "open": None}, work.clock.now())
+        conditions += [] if query["q"] is None else [search.matching(work, query["q"])]
+        return found | _one_by_one(work, wanted, conditions)
+    if actor.user_id is None and queries.visible(actor) is not None:
+        return found
+    counted: Any = execute(work.session, _of_counters(actor, wanted, query), {}).all()
+    exact = dict.fromkeys(wanted, 0) | {status: int(number) for status, number in counted}
+    if queries.visible(actor) is None:
+        return found | {status: (exact[status], False) for status in wanted}
+    beyond = [queries.own(actor), ~func.coalesce(queries.in_scope(actor), false())]
+    beyond += queries.filters({**query, "status": None, "open": None}, work.clock.now())
+    own = _one_by_one(work, wanted, beyond)
+    return found | {status: (exact[status] + own[status][0], own[status][1]) for status in wanted}
+
+
+def _is_wanted(status: str, is_open: bool | None) -> bool:
+    return is_open is None or is_open == (status not in ENDED)
+
+
+def _of_counters(actor: Actor, wanted: Sequence[str], query: Mapping[str, Any]) -> Select[Any]:
+    """The sums of the counters that the caller may see (`queries.in_scope`) and asks for."""
+    mine = C.department.in_(sorted(actor.departments))
+    by_customer: ColumnElement[bool] = (
+        true()
+        if actor.may("tickets:view_all")
+        else or_(C.customer.in_(sorted(actor.member_of)), and_(C.customer == "", mine))
+    )
+    by_department: ColumnElement[bool] = (
+        true() if actor.may("tickets:view_all_departments") else or_(C.department == "", mine)
+    )
+    statement = select(C.status, func.sum(C.number)).where(C.status.in_(wanted), by_customer, by_department)
+    for name, counted in (("customer", C.customer), ("department", C.department)):
+        if query[name] is not None:
+            statement = statement.where(counted == queries.id_of(name, query[name]))
+    return statement.group_by(C.status)
+
+
+def _one_by_one(
+    work: Work, wanted: Sequence[str], conditions: Sequence[ColumnElement[bool]]
+) -> dict[str, tuple[int, bool]]:
+    """Counts up to the cap in each status, in one statement."""
+    parts = []
+    for status in wanted:
+        some = select(T.id).select_from(TICKETS).where(T.status == status, *conditions).limit(CAP + 1).subquery()
+        parts.append(select(literal(status), select(func.count()).select_from(some).scalar_subquery()))
+    rows: Any = execute(work.session, union_all(*parts), {})
+    return {status: (min(count, CAP), count > CAP) for status, count in rows}
+
+
+def operations() -> Iterable[Operation]:
+    """The one operation."""
+    number = {"type": "integer", "minimum": 0}
+    yield Operation(
+        "count_tickets",
+        "GET",
+        "/api/v1/tickets/counts",
+        counts,
+        "Count tickets by status",
+        "tickets",
+        permission=("tickets:access",),
+        query=TicketFilters,
+        answers={
+            200: (
+                "How many tickets that the filters leave are in each status.",
+                {
+                    "type": "object",
+                    "required": ["counts", "capped"],
+                    "properties": {
+                        "counts": {
+                            "type": "object",
+                            "required": list(STATUSES),
+                            "properties": dict.fromkeys(STATUSES, number),
+                            "description": "The number for each status; 0 for those that the filters leave out.",
+                        },
+                        "capped": {
+                            "type": "array",
+                            "items": {"type": "string", "enum": list(STATUSES)},
+                            "description": "Statuses with more tickets than the number says.",
+                        },
+                    },
+                },
+            )
+        },
+        description="Exact where only customer, department and status are asked for; else counted up to 1,000 a "
+        "status, and those with more are named under `capped`.",
+    )
