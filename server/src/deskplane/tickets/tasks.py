@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, text, true, update
+from sqlalchemy import and_, func, select, text, true, update
 
 from deskplane.customers.models import Asset
 from deskplane.desks.models import Label
@@ -195,16 +195,22 @@ def tickets_about(work: Work, asset_ids: Sequence[str]) -> dict[str, list[str]]:
 
 def assets_deleted(work: Work, ids: Sequence[str]) -> None:
     """Ended tickets lose the asset; open ones, too, where it goes with its customer."""
-    _let_go(work, ids, set())
+    _let_go(work, ticket_assets.c.asset_id.in_(ids))
 
 
-def _let_go(work: Work, asset_ids: Sequence[str], kept_by: set[str]) -> None:
-    """Takes assets off the tickets of all customers but one."""
-    names = set(work.session.execute(select(Asset.name).where(Asset.id.in_(asset_ids))).scalars())
-    bearing = select(ticket_assets.c.ticket_id).where(ticket_assets.c.asset_id.in_(asset_ids))
-    theirs = func.coalesce(Ticket.customer_id, "").not_in(kept_by)
-    for draft in service.load(work, Ticket.id.in_(bearing), theirs):
-        before = draft.snapshot()
+def _let_go(work: Work, condition: Any) -> None:
+    """Takes assets off their tickets, and with them the movements that these point at."""
+    gone: dict[int, set[str]] = defaultdict(set)
+    pairs = (
+        select(ticket_assets.c.ticket_id, Asset.name)
+        .join(Asset, Asset.id == ticket_assets.c.asset_id)
+        .join(Ticket, Ticket.id == ticket_assets.c.ticket_id)
+        .where(condition)
+    )
+    for ticket_id, name in work.session.execute(pairs):
+        gone[ticket_id].add(name)
+    for draft in service.load(work, Ticket.id.in_(list(gone))) if gone else ():
+        before, names = draft.snapshot(), gone[draft.columns["id"]]
         draft.assets = [name for name in draft.assets if name not in names]
         draft.moved_at = {name: at for name, at in draft.moved_at.items() if name not in names}
         changed = {name for name in ("assets", "movement") if draft.value(name) != before[name]}
@@ -213,23 +219,30 @@ def _let_go(work: Work, asset_ids: Sequence[str], kept_by: set[str]) -> None:
 
 def assets_changed(objects: Sequence[Written]) -> None:
     """A ticket loses an asset that is no longer its customer's, and a movement that the asset no longer tells of."""
+    went: list[str] = []
+    told: dict[str, set[Any]] = {}
     for written in objects:
         if written.before is None or written.after is None:
             continue
-        work = written.work
         if written.before["customer"] != written.after["customer"]:
-            customer = select(Asset.customer_id).where(Asset.id == written.id)
-            _let_go(work, [written.id], set(work.session.execute(customer).scalars()))
-        told = {movement["at"] for movement in written.after["movements"]}
-        if {movement["at"] for movement in written.before["movements"]} <= told:
-            continue
-        pointing = select(ticket_assets.c.ticket_id).where(
-            ticket_assets.c.asset_id == written.id, ticket_assets.c.moved_at.not_in(told)
-        )
-        for draft in service.load(work, Ticket.id.in_(pointing)):
-            before = draft.snapshot()
-            draft.moved_at = {}
-            service.save(work, draft, before, {"movement"}, cause=AUTOMATION)
+            went.append(written.id)
+        now = {movement["at"] for movement in written.after["movements"]}
+        if not {movement["at"] for movement in written.before["movements"]} <= now:
+            told[written.id] = now
+    work = objects[0].work
+    if went:
+        another = func.coalesce(Ticket.customer_id, "") != func.coalesce(Asset.customer_id, "")
+        _let_go(work, and_(ticket_assets.c.asset_id.in_(went), another))
+    if not told:
+        return
+    pointing = select(ticket_assets.c.ticket_id, ticket_assets.c.asset_id, ticket_assets.c.moved_at).where(
+        ticket_assets.c.asset_id.in_(list(told)), ticket_assets.c.moved_at.is_not(None)
+    )
+    untold = [row.ticket_id for row in work.session.execute(pointing) if row.moved_at not in told[row.asset_id]]
+    for draft in service.load(work, Ticket.id.in_(untold)) if untold else ():
+        before = draft.snapshot()
+        draft.moved_at = {}
+        service.save(work, draft, before, {"movement"}, cause=AUTOMATION)
 
 
 def policies_deleted(work: Work, ids: Sequence[str]) -> None:
