@@ -108,6 +108,7 @@ def test_every_command_explains_itself() -> None:
     assert set(main.commands) == local | {"configuration"}
 
 
+@pytest.mark.feature("F190", "F258")
 def test_a_fresh_desk_is_set_up_step_by_step_and_each_step_can_be_repeated(run: Terminal, database_url: str) -> None:
     assert run("migrate", url=database_url).stdout == "already at " + head() + "\n"
     assert run("check", url=database_url).stdout == "nothing is wrong\n"
@@ -135,6 +136,7 @@ def _works(url: str, key: str) -> bool:
     return found == [201, 403]
 
 
+@pytest.mark.feature("F191")
 def test_promote_recovers_an_account_that_was_disabled_and_deleted(
     run: Terminal, api: object, database_url: str
 ) -> None:

@@ -37,6 +37,7 @@ def test_good_settings_have_no_finding() -> None:
     require_safe(load(secret_key=SECRET, database_url="postgresql+psycopg://desk@db.example/desk"))
 
 
+@pytest.mark.feature("F262")
 @pytest.mark.parametrize(
     ("values", "named"),
     [

@@ -165,6 +165,7 @@ def test_every_setting_is_there_with_its_default(api: Api) -> None:
     assert found == {key: part.initial() for key, part in SETTINGS.items()}
 
 
+@pytest.mark.feature("F055", "F210")
 def test_a_setting_acts_at_the_next_request_of_another_process(api: Api) -> None:
     from conftest import settings
     from deskplane.app import create_app, make_desk

@@ -41,6 +41,7 @@ def test_a_contact_is_one_person_however_his_address_is_written(desk: Api) -> No
     assert desk.call("GET", "/assets")["items"][0]["contacts"] == ["kim.lee@acme.example"]
 
 
+@pytest.mark.feature("F020")
 def test_a_contact_shows_the_assets_that_list_him_and_cannot_be_told_them(desk: Api) -> None:
     desk.apply("assets", customer="ACME", name="laptop 7", contacts=["kim@acme.example"])
     contact = desk.call("GET", "/contacts?email=kim@acme.example")["items"][0]
@@ -52,6 +53,7 @@ def test_a_contact_shows_the_assets_that_list_him_and_cannot_be_told_them(desk: 
     assert desk.call("GET", f"/contacts/{contact['id']}")["assets"] == ["laptop 7", "printer 5"]
 
 
+@pytest.mark.feature("F005")
 def test_an_asset_has_contacts_of_its_own_customer_only(desk: Api) -> None:
     desk.apply("contacts", email="nobody@example.org")
     before = dump(desk.desk)
@@ -138,6 +140,7 @@ def test_who_is_no_member_sees_neither_contacts_nor_assets(desk: Api) -> None:
     assert len(manager.call("GET", "/contacts")["items"]) == 3
 
 
+@pytest.mark.feature("F022")
 def test_a_contact_stays_while_an_asset_lists_him(desk: Api) -> None:
     refused = desk.apply("contacts", status=409, email="kim@acme.example", state="absent")
     assert refused["dependants"] == ["asset ACME/printer 4"]
@@ -145,6 +148,7 @@ def test_a_contact_stays_while_an_asset_lists_him(desk: Api) -> None:
     assert desk.apply("contacts", email="kim@acme.example", state="absent")["action"] == "delete"
 
 
+@pytest.mark.feature("F008")
 def test_a_customer_takes_contacts_assets_contracts_and_mail_templates_along_when_told_to(desk: Api) -> None:
     desk.apply("contracts", customer="ACME", name="support", hourly_rate="95", currency="EUR")
     desk.apply("email-templates", customer="ACME", event="ticket_closed", subject="Closed", body_text="Closed.")
@@ -162,6 +166,7 @@ def test_a_customer_takes_contacts_assets_contracts_and_mail_templates_along_whe
     assert [item["customer"] for item in desk.call("GET", "/email-templates")["items"]] == [None]
 
 
+@pytest.mark.feature("F019")
 def test_a_contact_loses_a_department_that_goes(desk: Api) -> None:
     desk.apply("departments", name="Desk")
     desk.apply("contacts", email="kim@acme.example", department="Desk")

@@ -19,6 +19,7 @@ def desk(api: Api) -> Api:
     return api
 
 
+@pytest.mark.feature("F232")
 @pytest.mark.parametrize("price", ["95.5", "095.500", 95.5, " 95.50 "])
 def test_a_price_is_one_however_it_is_written(desk: Api, price: Any) -> None:
     same = desk.apply("contracts", **{**CONTRACT, "hourly_rate": price, "currency": "eur"})
@@ -41,6 +42,7 @@ def test_a_currency_is_one_that_there_is(desk: Api, code: str, near: str | None)
         assert error["detail"].endswith(f"did you mean {near}?")
 
 
+@pytest.mark.feature("F233")
 def test_a_slot_says_its_days_in_one_way(desk: Api) -> None:
     made = desk.apply("contracts", **CONTRACT, slots=[{**NIGHT, "days": ["weekends", "friday"]}])
     assert made["after"]["slots"] == [
@@ -74,6 +76,7 @@ def test_a_slot_that_there_cannot_be_is_refused_where_it_stands(
     assert [(entry["pointer"], entry["code"]) for entry in refused["errors"]] == [(f"#/slots/1/{place}", code)]
 
 
+@pytest.mark.feature("F233")
 def test_the_longest_slots_are_taken(desk: Api) -> None:
     slots = [
         {"label": "always", "from": "00:00", "to": "24:00", "ends_after_days": 6, "days": ["monday"]},

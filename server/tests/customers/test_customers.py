@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from conftest import Api
 from dumps import dump
 
@@ -30,6 +32,7 @@ def test_a_customer_on_which_something_depends_is_not_deleted(api: Api) -> None:
     assert dump(api.desk) == before
 
 
+@pytest.mark.feature("F008", "F009")
 def test_a_cascade_takes_departments_and_their_webhooks_and_leaves_the_tickets(api: Api) -> None:
     _furnish(api)
     before = dump(api.desk)
@@ -48,6 +51,7 @@ def test_a_cascade_takes_departments_and_their_webhooks_and_leaves_the_tickets(a
     assert {"customer", "department"} <= {entry["field"] for entry in history}
 
 
+@pytest.mark.feature("F008")
 def test_deleting_by_address_can_cascade_too(api: Api) -> None:
     _furnish(api)
     customer = api.call("GET", "/customers?name=ACME")["items"][0]
@@ -55,6 +59,7 @@ def test_deleting_by_address_can_cascade_too(api: Api) -> None:
     assert api.call("GET", "/customers")["items"] == []
 
 
+@pytest.mark.feature("F003")
 def test_a_deleted_policy_is_taken_off_the_customers_that_name_it(api: Api) -> None:
     api.apply("sla-policies", name="gold", response_minutes=30)
     made = api.apply("customers", name="ACME", sla_policy="gold")
@@ -67,6 +72,7 @@ def test_a_deleted_policy_is_taken_off_the_customers_that_name_it(api: Api) -> N
     assert stale.status_code == 412
 
 
+@pytest.mark.feature("F013")
 def test_features_and_quotas_need_a_permission_of_their_own(api: Api) -> None:
     api.apply("roles", name="keeper", permissions=["customers:manage"])
     api.apply("roles", name="platform", permissions=["customers:manage", "customers:entitle"])

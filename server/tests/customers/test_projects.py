@@ -45,6 +45,7 @@ def test_members_see_their_customers_projects_and_those_of_all(desk: Api) -> Non
     assert tom.request("GET", f"/projects/{hidden}").status_code == 404
 
 
+@pytest.mark.feature("F225")
 def test_projects_of_all_need_a_permission_of_their_own(desk: Api, keeper: Api) -> None:
     training = desk.call("GET", "/projects?name=training")["items"][0]["id"]
     move = desk.call("GET", "/projects?name=move")["items"][0]["id"]

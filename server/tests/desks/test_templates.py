@@ -59,6 +59,7 @@ def test_an_unknown_placeholder_is_refused_with_those_that_there_are(api: Api, f
     assert dump(api.desk) == before
 
 
+@pytest.mark.feature("F155")
 def test_a_customer_has_a_mail_template_of_its_own_beside_the_common_one(api: Api) -> None:
     api.apply("customers", name="ACME")
     for event in MAILS:

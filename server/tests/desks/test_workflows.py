@@ -49,11 +49,13 @@ def test_a_path_is_a_shortest_one_of_allowed_steps(workflow: Workflow) -> None:
             assert all(after in workflow.transitions[before] for before, after in itertools.pairwise([start, *found]))
 
 
+@pytest.mark.feature("F068")
 def test_free_leads_from_anywhere_to_anywhere_and_ends_nowhere() -> None:
     assert all(FREE.path(start, goal) == [goal] for start, goal in itertools.permutations(STATUSES, 2))
     assert not FREE.final
 
 
+@pytest.mark.feature("F069")
 def test_itil_has_the_steps_of_the_page() -> None:
     steps = {(before, after) for before, following in ITIL.transitions.items() for after in following}
     assert steps == ALLOWED
@@ -66,6 +68,7 @@ def opened(api: Api, status: str) -> str:
     return number
 
 
+@pytest.mark.feature("F032", "F069")
 @pytest.mark.parametrize("start", STATUSES)
 def test_a_person_takes_the_steps_that_the_workflow_has_and_no_others(api: Api, start: str) -> None:
     api.apply("departments", name="Ops", workflow="itil")
@@ -85,6 +88,7 @@ def test_a_person_takes_the_steps_that_the_workflow_has_and_no_others(api: Api, 
             assert {(start, allowed) for allowed in error["allowed"]} == {step for step in ALLOWED if step[0] == start}
 
 
+@pytest.mark.feature("F070")
 @pytest.mark.parametrize("status", ["closed", "cancelled"])
 @pytest.mark.parametrize(
     "body", [{"title": "y"}, {"status": "open"}, {"comment": "c"}, {"tags": ["a"]}, {"assignee": "root"}]
@@ -119,6 +123,7 @@ def test_the_departments_workflow_goes_before_the_desks(api: Api) -> None:
     assert api.request("PATCH", f"/tickets/{numbers[2]}", {"status": "closed"}).status_code == 200
 
 
+@pytest.mark.feature("F073")
 def test_a_reporter_takes_steps_of_the_workflow_too(api: Api) -> None:
     api.apply("departments", name="Ops", workflow="itil")
     rita = api.as_user("rita", roles=["requester"])

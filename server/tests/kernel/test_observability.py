@@ -33,6 +33,7 @@ def _samples(exposition: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
+@pytest.mark.feature("F273")
 def test_the_metrics_can_be_parsed_and_count_what_happened(api: Api) -> None:
     before = _samples(api.request("GET", "/metrics").get_data(as_text=True))
     api.call("POST", "/tickets", {"title": "One"}, 201)
@@ -52,6 +53,7 @@ def test_the_metrics_can_be_parsed_and_count_what_happened(api: Api) -> None:
     assert "deskplane_request_duration_seconds_bucket" in names
 
 
+@pytest.mark.feature("F220", "F273")
 def test_metrics_need_their_permission_and_nothing_more(api: Api) -> None:
     scraper = api.as_user("scraper", roles=["metrics"])
     assert scraper.request("GET", "/metrics").status_code == 200

@@ -54,6 +54,7 @@ def _is_compared(_thing: Any, name: str, kind: str, *_others: Any) -> bool:
 
 
 # those indexes are compared by hand below
+@pytest.mark.feature("F258")
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_the_migrations_lead_to_what_the_models_say(empty_url: str) -> None:

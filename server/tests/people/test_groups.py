@@ -19,6 +19,7 @@ def mia(api: Api) -> Api:
     return api.as_user("mia", roles=[])
 
 
+@pytest.mark.feature("F181", "F182")
 def test_a_role_of_a_group_acts_at_the_next_request_of_another_process(api: Api, mia: Api) -> None:
     desk = make_desk(api.desk.settings, api.desk.clock)
     other = Api(create_app(desk).test_client(), mia.key, desk)
@@ -51,6 +52,7 @@ def test_a_key_and_the_feature_switch_limit_roles_of_groups_too(api: Api, mia: A
     assert mia.request("GET", "/labels").status_code == 403
 
 
+@pytest.mark.feature("F185", "F189")
 def test_memberships_of_a_group_count_beside_ones_own(api: Api, mia: Api) -> None:
     api.apply("users", username="mia", roles=["agent"], memberships=[{"customer": "ACME", "role": "viewer"}])
     ticket = api.call("POST", "/tickets", {"title": "One", "customer": "Northwind"}, 201)["number"]

@@ -193,6 +193,7 @@ def _works(api: Api, key: str) -> int:
     return Api(api.client, key, api.desk).request("GET", "/labels").status_code
 
 
+@pytest.mark.feature("F197", "F198")
 def test_a_key_is_made_once_and_shown_once(api: Api) -> None:
     made = api.apply("users", username="bot", roles=["viewer"], api_keys=[{"name": "ci"}])
     key = made["api_keys"][0]["key"]
@@ -265,6 +266,7 @@ def test_scopes_expiry_and_addresses_of_a_key_follow_the_declaration(api: Api) -
     assert _works(api, token) == 403
 
 
+@pytest.mark.feature("F197")
 def test_keys_that_are_not_named_stay_and_absent_ones_go(api: Api) -> None:
     made = api.apply("users", username="bot", roles=["viewer"], api_keys=[{"name": "one"}, {"name": "two"}])
     one, two = (entry["key"] for entry in made["api_keys"])

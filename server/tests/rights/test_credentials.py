@@ -19,6 +19,7 @@ def _status(api: Api, **headers: str) -> int:
     return api.client.get("/api/v1/labels", headers=headers).status_code
 
 
+@pytest.mark.feature("F219", "F220")
 def test_a_key_may_come_in_three_headers(mia: Api) -> None:
     key = mia.key or ""
     good: list[dict[str, str]] = [
@@ -72,6 +73,7 @@ def test_every_key_that_does_not_work_is_answered_alike(api: Api, mia: Api) -> N
     assert mia.request("GET", "/labels").status_code == 200
 
 
+@pytest.mark.feature("F182", "F183", "F193")
 def test_a_change_of_rights_acts_at_the_next_request_of_another_process(api: Api, mia: Api) -> None:
     address = api.desk.database.url.render_as_string(hide_password=False)
     desk = make_desk(settings(address), api.desk.clock)
@@ -117,6 +119,7 @@ def test_a_key_has_no_right_that_its_owner_lacks(api: Api) -> None:
     assert bot.request("GET", "/labels").status_code == 200
 
 
+@pytest.mark.feature("F183")
 def test_an_administrator_without_the_helpdesk_keeps_his_rights(api: Api) -> None:
     boss = api.as_user("boss", roles=["admin"], features={"helpdesk_enabled": False})
     assert boss.request("GET", "/tickets").status_code == 200

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from conftest import Api
 from deskplane.app import make_operations, make_registry
 from deskplane.kernel.permissions import PERMISSIONS
@@ -173,6 +175,7 @@ def _rows() -> dict[str, dict[str, str]]:
     return rows
 
 
+@pytest.mark.feature("F017", "F186")
 def test_the_table_says_what_the_server_does(api: Api) -> None:
     rows = _rows()
     assert set(ROLES) == set(next(iter(rows.values()))) == {*SHIPPED_ROLES, "planner", "none"}

@@ -107,7 +107,7 @@ def prepared(api: Api, role: str) -> list[str]:
     return numbers
 
 
-@pytest.mark.feature("F001", "F071", "F072", "F174")
+@pytest.mark.feature("F001", "F017", "F071", "F072", "F174", "F180")
 def test_the_document_says_what_the_server_does_with_every_sort_of_ticket(api: Api) -> None:
     for name in ("own", "foreign"):
         api.apply("customers", name=name)

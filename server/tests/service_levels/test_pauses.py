@@ -27,6 +27,7 @@ def resolution(api: Api, number: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.feature("F079")
 def test_waiting_stops_both_clocks_and_going_on_moves_them(api: Api, clock: TurnedClock) -> None:
     api.apply("sla-policies", name="p", response_minutes=60, resolution_minutes=120)
     number = opened(api)["number"]
@@ -195,6 +196,7 @@ def test_a_deadline_is_explained(api: Api, clock: TurnedClock) -> None:
     assert found["response"]["target_minutes"] is None
 
 
+@pytest.mark.feature("F111")
 @pytest.mark.parametrize(
     ("policy", "customer", "reason"),
     [

@@ -44,6 +44,7 @@ def policy_history(api: Api, number: str) -> list[tuple[Any, Any, str]]:
     return [(row["old"], row["new"], row["cause"]) for row in rows if row["field"] == "sla_policy"]
 
 
+@pytest.mark.feature("F051", "F108", "F118")
 def test_deadlines_are_wall_clock_from_the_creation(api: Api, clock: TurnedClock) -> None:
     api.apply("sla-policies", name="p", response_minutes=30, resolution_minutes="4h")
     clock.turn(microseconds=7)
@@ -71,6 +72,7 @@ def test_deadlines_are_wall_clock_from_the_creation(api: Api, clock: TurnedClock
     }
 
 
+@pytest.mark.feature("F113", "F114", "F115")
 def test_the_state_is_right_whenever_it_is_read(api: Api, clock: TurnedClock) -> None:
     api.apply("sla-policies", name="p", resolution_minutes=120)
     number = opened(api)["number"]
@@ -83,6 +85,7 @@ def test_the_state_is_right_whenever_it_is_read(api: Api, clock: TurnedClock) ->
     assert seen == ["ok", "warning", "warning", "critical", "critical", "breached", "breached"]
 
 
+@pytest.mark.feature("F033", "F110")
 def test_the_floor_lifts_the_effective_priority_and_leaves_the_declared_one(api: Api) -> None:
     api.apply("sla-policies", name="p", priority_floor="high")
     assert {
@@ -98,6 +101,7 @@ def test_matching_looks_at_the_declared_priority(api: Api) -> None:
     assert opened(api, priority="critical")["sla"]["policy"] == "critical only"
 
 
+@pytest.mark.feature("F003", "F109", "F112")
 def test_the_policy_that_a_customer_names_comes_first_if_it_covers_the_priority(api: Api) -> None:
     api.apply("sla-policies", name="gold", priorities=["high", "critical"], resolution_minutes=60)
     api.apply("customers", name="ACME", sla_policy="gold")
@@ -110,6 +114,7 @@ def test_the_policy_that_a_customer_names_comes_first_if_it_covers_the_priority(
     assert opened(api, customer="ACME", priority="high")["sla"]["policy"] == "listed"
 
 
+@pytest.mark.feature("F119")
 def test_a_change_of_priority_or_customer_matches_anew_and_keeps_the_start(api: Api, clock: TurnedClock) -> None:
     api.apply("customers", name="ACME")
     api.apply("sla-policies", name="slow", resolution_minutes=600)
@@ -128,6 +133,7 @@ def test_a_change_of_priority_or_customer_matches_anew_and_keeps_the_start(api: 
     assert read(api, number)["sla"] == sla
 
 
+@pytest.mark.feature("F117")
 @pytest.mark.parametrize("status", ["resolved", "closed", "cancelled"])
 def test_ending_in_time_meets_both_promises_and_ending_late_does_not(api: Api, clock: TurnedClock, status: str) -> None:
     api.apply("sla-policies", name="p", response_minutes=60, resolution_minutes=120)
@@ -168,6 +174,7 @@ def test_reopening_goes_on_and_the_time_that_it_was_resolved_counts_for_nobody(a
     assert read(api, number)["sla"]["state"] == "breached"
 
 
+@pytest.mark.feature("F119")
 def test_a_changed_policy_reaches_open_tickets_through_the_worker(api: Api, desk: Desk, clock: TurnedClock) -> None:
     api.apply("sla-policies", name="p", resolution_minutes=120)
     number = opened(api)["number"]
@@ -261,6 +268,7 @@ def test_many_tickets_are_recalculated_in_chunks(api: Api, desk: Desk) -> None:
         assert session.execute(without).scalar_one() == 0
 
 
+@pytest.mark.feature("F122")
 def test_a_deleted_policy_is_taken_off_and_the_next_one_takes_over(api: Api, desk: Desk) -> None:
     api.apply("sla-policies", name="general", resolution_minutes=600)
     api.apply("sla-policies", name="high", priorities=["high"], resolution_minutes=30)
@@ -278,6 +286,7 @@ def test_a_deleted_policy_is_taken_off_and_the_next_one_takes_over(api: Api, des
     assert api.call("GET", "/customers?name=ACME")["items"][0]["sla_policy"] is None
 
 
+@pytest.mark.feature("F003")
 def test_a_customer_that_names_another_policy_moves_his_open_tickets(api: Api, desk: Desk) -> None:
     api.apply("sla-policies", name="gold", resolution_minutes=60, position=200)
     api.apply("sla-policies", name="general", resolution_minutes=600)
@@ -289,6 +298,7 @@ def test_a_customer_that_names_another_policy_moves_his_open_tickets(api: Api, d
     assert read(api, number)["sla"]["policy"] == "gold"
 
 
+@pytest.mark.feature("F063")
 @pytest.mark.parametrize(("kind", "field", "value"), [("labels", "labels", ["red"]), ("ticket-types", "type", "bug")])
 def test_a_deleted_label_or_type_is_taken_off_with_history(api: Api, kind: str, field: str, value: Any) -> None:
     name = "red" if field == "labels" else "bug"
@@ -329,6 +339,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.feature("F113")
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lives=st.lists(STEPS, min_size=3, max_size=6))
 def test_the_filter_by_state_finds_what_shows_that_state(

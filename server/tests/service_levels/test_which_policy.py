@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,7 @@ def by_the_page(found: list[Promise], priority: str, customer: str | None, says:
     return None
 
 
+@pytest.mark.feature("F109", "F111", "F112")
 @given(
     found=st.lists(PROMISES, max_size=8),
     names=st.permutations(list("abcdefgh")),
@@ -74,6 +76,7 @@ def test_the_policy_is_the_one_that_the_order_names(
     assert match(promises[::-1], priority=priority, customer_id=customer, named=says) == expected
 
 
+@pytest.mark.feature("F110")
 @given(promise=PROMISES, priority=st.sampled_from(PRIORITIES), floor=st.sampled_from([*PRIORITIES, None]))
 def test_the_effective_priority_is_the_higher_of_declared_and_floor(
     promise: Promise, priority: str, floor: str | None

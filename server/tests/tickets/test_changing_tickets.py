@@ -11,6 +11,7 @@ from deskplane.app import Desk
 EDIT, ASSIGN, CLOSE, COMMENT = "tickets:edit", "tickets:assign", "tickets:close", "tickets:comment"
 
 
+@pytest.mark.feature("F029", "F040", "F041", "F046")
 def test_a_change_is_answered_as_it_is_read_afterwards(api: Api, clock: TurnedClock) -> None:
     api.apply("labels", name="outage")
     number = opened(api, tags=["a", "b"])["number"]
@@ -21,6 +22,7 @@ def test_a_change_is_answered_as_it_is_read_afterwards(api: Api, clock: TurnedCl
     assert after["updated_at"] == "2026-03-02T09:05:00Z"
 
 
+@pytest.mark.feature("F034")
 def test_null_sets_a_field_to_its_default(api: Api) -> None:
     api.apply("labels", name="outage")
     number = opened(
@@ -71,6 +73,7 @@ def test_a_bad_change_leaves_everything_as_it_was(api: Api, desk: Desk) -> None:
     assert dump(desk) == before
 
 
+@pytest.mark.feature("F071", "F072", "F136", "F174", "F175")
 @pytest.mark.parametrize(
     ("permissions", "fields", "missing"),
     [
@@ -108,6 +111,7 @@ def test_each_change_needs_its_own_permission(
     assert dump(desk) == before
 
 
+@pytest.mark.feature("F072")
 def test_leaving_an_ended_status_needs_the_permission_to_close(api: Api) -> None:
     editor = person(api, "mia", *EVERYTHING, EDIT)
     number = opened(api, status="closed")["number"]
@@ -115,6 +119,7 @@ def test_leaving_an_ended_status_needs_the_permission_to_close(api: Api) -> None
     assert problem["missing_permission"] == CLOSE
 
 
+@pytest.mark.feature("F052", "F073")
 def test_the_reporter_may_close_or_reopen_his_resolved_ticket_and_nothing_else(api: Api) -> None:
     rita = api.as_user("rita", roles=["requester"])
     number = opened(rita)["number"]
@@ -128,6 +133,7 @@ def test_the_reporter_may_close_or_reopen_his_resolved_ticket_and_nothing_else(a
     rita.call("PATCH", f"/tickets/{number}", {"status": "open"}, status=403)
 
 
+@pytest.mark.feature("F073")
 def test_a_stranger_may_not_confirm_for_the_reporter(api: Api) -> None:
     number = opened(api, status="resolved")["number"]
     mia = person(api, "mia", *EVERYTHING)
@@ -159,6 +165,7 @@ def test_every_write_makes_the_copies_of_others_stale(api: Api) -> None:
     assert len(tags) == 1 + len(bodies)
 
 
+@pytest.mark.feature("F079")
 def test_a_reminder_is_for_waiting_tickets_only_and_goes_when_they_wait_no_more(api: Api) -> None:
     number, soon, later = opened(api)["number"], "2026-03-03T08:00:00Z", "2026-03-04T08:00:00Z"
     assert places(changed(api, number, answers=422, remind_at=soon)) == {"remind_at": "not_allowed"}
@@ -184,6 +191,7 @@ def test_a_reminder_is_for_waiting_tickets_only_and_goes_when_they_wait_no_more(
     ]
 
 
+@pytest.mark.feature("F077")
 def test_ends_and_reopenings_are_dated_and_counted(api: Api, clock: TurnedClock) -> None:
     number = opened(api)["number"]
 
@@ -205,6 +213,7 @@ def test_ends_and_reopenings_are_dated_and_counted(api: Api, clock: TurnedClock)
     assert step("resolved") == ("16", None, 2), "a resolved ticket is not closed any more"
 
 
+@pytest.mark.feature("F074")
 def test_a_comment_is_an_internal_message_of_its_author(api: Api, clock: TurnedClock) -> None:
     number = opened(api)["number"]
     mia = person(api, "mia", *EVERYTHING, COMMENT, EDIT, CLOSE, "tickets:read_internal")
@@ -221,6 +230,7 @@ def test_a_comment_is_an_internal_message_of_its_author(api: Api, clock: TurnedC
     assert read(api, number)["description"] == "", "the description is a field and never a message"
 
 
+@pytest.mark.feature("F081", "F175")
 def test_deleting_needs_its_permission_and_leaves_no_row_behind(api: Api, desk: Desk) -> None:
     api.apply("labels", name="outage")
     mia = person(api, "mia", *EVERYTHING, EDIT, CLOSE)
@@ -267,6 +277,7 @@ def test_a_ticket_keeps_its_number_when_its_customer_changes(api: Api) -> None:
     assert changed(api, number, customer="ACME")["number"] == number
 
 
+@pytest.mark.feature("F038")
 def test_moving_a_ticket_checks_its_people_again(api: Api) -> None:
     api.apply("customers", name="ACME")
     api.apply("customers", name="Other")

@@ -38,7 +38,7 @@ def test_a_contact_brings_customer_prefix_and_service_level(desk_of_two: Api) ->
     assert_history_is_true(desk_of_two, "ACME-000001")
 
 
-@pytest.mark.feature("F023")
+@pytest.mark.feature("F019", "F023")
 def test_a_contact_brings_his_department_where_the_creator_has_none(desk_of_two: Api) -> None:
     desk_of_two.apply("settings", key="department.default", value="Sales")
     assert opened(desk_of_two, contact="kim@acme.example")["department"] == "Support"
@@ -154,6 +154,7 @@ def test_a_contact_that_is_renamed_is_called_so_everywhere(desk_of_two: Api) -> 
     assert not listed(desk_of_two, "?contact=kim@acme.example")
 
 
+@pytest.mark.feature("F022")
 def test_tickets_of_a_contact_who_is_deleted_lose_him(desk_of_two: Api) -> None:
     number = opened(desk_of_two, contact="kim@acme.example")["number"]
     desk_of_two.apply("contacts", email="kim@acme.example", state="absent")

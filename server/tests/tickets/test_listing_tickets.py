@@ -48,7 +48,7 @@ def test_a_foreign_ticket_is_answered_as_one_that_does_not_exist(api: Api) -> No
         assert answers[0][0] == 404
 
 
-@pytest.mark.feature("F127", "F128", "F129")
+@pytest.mark.feature("F076", "F127", "F128", "F129")
 def test_each_filter_finds_what_it_names(api: Api, clock: TurnedClock) -> None:
     api.apply("customers", name="ACME")
     api.apply("departments", name="Desk")
@@ -217,6 +217,7 @@ def test_a_ticket_whose_state_changed_with_time_alone_is_sent_again(api: Api, cl
     assert answer.get_json()["sla"]["state"] == "breached"
 
 
+@pytest.mark.feature("F183")
 def test_listing_needs_access_to_tickets(api: Api) -> None:
     nobody = api.as_user("nobody")
     assert nobody.call("GET", "/tickets", status=403)["missing_permission"] == "tickets:access"

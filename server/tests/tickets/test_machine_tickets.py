@@ -33,6 +33,7 @@ def titles(api: Api) -> list[str]:
     return [ticket["title"] for ticket in api.call("GET", "/tickets?sort=number")["items"]]
 
 
+@pytest.mark.feature("F089")
 def test_the_first_apply_opens_a_ticket(api: Api) -> None:
     answer = declare(api, answers=201, correlation_key="k", priority="high", tags=["b", "a"])
     assert (answer["action"], answer["changed"], answer["before"]) == ("create", True, None)
@@ -42,6 +43,7 @@ def test_the_first_apply_opens_a_ticket(api: Api) -> None:
     assert all(change["before"] is None for change in answer["changes"])
 
 
+@pytest.mark.feature("F089")
 def test_the_second_apply_changes_nothing_and_writes_nothing(api: Api, desk: Desk) -> None:
     body: dict[str, Any] = {"correlation_key": "k", "priority": "high", "tags": ["b", "a"], "comment": "once"}
     declare(api, **body)

@@ -11,6 +11,7 @@ from conftest import Api, TurnedClock
 from deskplane.app import Desk
 
 
+@pytest.mark.feature("F029", "F034", "F044", "F045", "F052", "F082")
 def test_a_title_is_all_that_a_ticket_needs(api: Api) -> None:
     ticket = opened(api, "The printer is on fire")
     assert ticket == ticket | {
@@ -54,6 +55,7 @@ def test_the_answer_tells_where_the_ticket_is(api: Api) -> None:
     assert got.headers["ETag"] == answer.headers["ETag"]
 
 
+@pytest.mark.feature("F029", "F030", "F035", "F036", "F037", "F040", "F041", "F042", "F044", "F085")
 def test_every_field_is_kept(api: Api) -> None:
     api.apply("customers", name="ACME")
     api.apply("departments", name="Service Desk")
@@ -83,6 +85,7 @@ def test_every_field_is_kept(api: Api) -> None:
     assert read(api, ticket["number"]) == ticket
 
 
+@pytest.mark.feature("F029", "F082")
 @pytest.mark.parametrize(
     ("body", "found"),
     [
@@ -119,6 +122,7 @@ def test_every_bad_field_is_named_at_once(api: Api) -> None:
     }
 
 
+@pytest.mark.feature("F058", "F059")
 def test_every_reference_to_nothing_is_named_at_once_with_what_there_is(api: Api) -> None:
     api.apply("labels", name="outage")
     problem = api.call(
@@ -164,6 +168,7 @@ def test_null_for_a_reference_is_none(api: Api, field: str) -> None:
     assert opened(api, **{field: None})[field] is None
 
 
+@pytest.mark.feature("F042", "F083")
 def test_the_department_falls_back_to_the_creators_and_then_to_the_desks(api: Api) -> None:
     for name in ("Given", "Mine", "Desk"):
         api.apply("departments", name=name)
@@ -177,6 +182,7 @@ def test_the_department_falls_back_to_the_creators_and_then_to_the_desks(api: Ap
     assert opened(mia, department=None)["department"] is None
 
 
+@pytest.mark.feature("F139")
 def test_a_disabled_department_takes_no_new_tickets_and_is_no_default(api: Api) -> None:
     api.apply("departments", name="Old", enabled=False)
     problem = api.call("POST", "/tickets", {"title": "x", "department": "Old"}, status=422)
@@ -185,6 +191,7 @@ def test_a_disabled_department_takes_no_new_tickets_and_is_no_default(api: Api) 
     assert opened(api)["department"] is None
 
 
+@pytest.mark.feature("F004", "F054", "F055", "F057")
 def test_numbers_count_from_one_for_each_prefix(api: Api) -> None:
     api.apply("customers", name="ACME", number_prefix="ACME")
     api.apply("customers", name="Plain")
@@ -194,6 +201,7 @@ def test_numbers_count_from_one_for_each_prefix(api: Api) -> None:
     assert opened(api)["number"] == "OPS-000001"
 
 
+@pytest.mark.feature("F054")
 def test_a_number_grows_beyond_six_digits(api: Api, desk: Desk) -> None:
     from sqlalchemy import insert
 
@@ -217,6 +225,7 @@ def test_a_ticket_that_was_refused_takes_no_number(api: Api) -> None:
     assert opened(api)["number"] == "TKT-000001"
 
 
+@pytest.mark.feature("F085", "F090", "F173", "F175")
 def test_opening_needs_its_permission_and_assigning_and_ending_need_theirs(api: Api) -> None:
     viewer = person(api, "viewer", *EVERYTHING)
     opener = person(api, "opener", *EVERYTHING, "tickets:create")
@@ -230,6 +239,7 @@ def test_opening_needs_its_permission_and_assigning_and_ending_need_theirs(api: 
     assert opened(opener)["number"] == "TKT-000001"
 
 
+@pytest.mark.feature("F036", "F037", "F038")
 def test_an_assignee_must_be_someone_who_may_see_the_ticket(api: Api) -> None:
     api.apply("customers", name="ACME")
     api.apply("customers", name="Other")

@@ -40,6 +40,7 @@ def test_a_change_is_one_event_or_none(api: Api, desk: Desk, body: dict[str, Any
     assert events(desk) == expected
 
 
+@pytest.mark.feature("F087")
 def test_opening_is_one_event_however_much_is_filled_in(api: Api, desk: Desk) -> None:
     opened(api, status="closed", assignee="root", tags=["a"])
     assert events(desk) == [("ticket_created", NUMBER)]
@@ -58,6 +59,7 @@ def test_what_was_refused_is_no_event(api: Api, desk: Desk) -> None:
     assert events(desk) == [("ticket_created", NUMBER)]
 
 
+@pytest.mark.feature("F087")
 def test_an_event_bears_the_values_of_its_moment(api: Api, desk: Desk) -> None:
     api.apply("settings", key="public_url", value="https://desk.example.org")
     api.apply("customers", name="ACME")

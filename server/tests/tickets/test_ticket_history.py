@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ticket_help import changed, history, opened, person, read
@@ -73,6 +74,7 @@ def test_the_creation_is_one_row_with_everything(api: Api) -> None:
     }
 
 
+@pytest.mark.feature("F098", "F099")
 def test_each_changed_field_is_a_row_of_its_author(api: Api, clock: TurnedClock) -> None:
     number = opened(api, "x")["number"]
     clock.turn(seconds=1)
@@ -140,6 +142,7 @@ APPLIES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.feature("F098")
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(steps=st.lists(st.one_of(CHANGES, APPLIES), min_size=1, max_size=8))
 def test_replayed_history_gives_the_present_state(

@@ -47,6 +47,7 @@ CASES = [
 ]
 
 
+@pytest.mark.feature("F147", "F177", "F185", "F188")
 @pytest.mark.parametrize(("permissions", "fields", "in_department", "visible"), CASES)
 def test_no_way_in_shows_more_than_one_may_see(
     api: Api,
@@ -85,6 +86,7 @@ def test_no_way_in_shows_more_than_one_may_see(
             assert number not in answer.get_data(as_text=True)
 
 
+@pytest.mark.feature("F052", "F090")
 def test_what_one_reported_or_is_assigned_one_sees(api: Api, tickets: dict[str, str]) -> None:
     rita = api.as_user("rita", roles=["requester"])
     number = opened(rita, "mine", department="Theirs")["number"]
@@ -98,6 +100,7 @@ def test_what_one_reported_or_is_assigned_one_sees(api: Api, tickets: dict[str, 
     assert listed(tom) == []
 
 
+@pytest.mark.feature("F177", "F182", "F185")
 def test_rights_act_at_the_next_request(api: Api, tickets: dict[str, str]) -> None:
     mia = person(api, "mia")
     assert listed(mia) == []

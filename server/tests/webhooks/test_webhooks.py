@@ -75,6 +75,7 @@ UNSENDABLE += [
 ]
 
 
+@pytest.mark.feature("F171")
 def test_what_could_not_be_sent_is_not_kept(api: Api) -> None:
     before = dump(api.desk)
     for fields, pointer, code in UNSENDABLE:
