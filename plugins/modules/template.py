@@ -66,6 +66,10 @@ options:
       - Former O(name) of the template. It is renamed and keeps everything else.
       - No change once the new name exists and the old one does not. Both existing is an error.
     type: str
+notes:
+  - "Where a template is sent as a message on a ticket, placeholders are filled in: V(${ticket_number}), V(${ticket_title}),\
+    \ V(${ticket_status}), V(${ticket_url}), V(${assignee_name}), V(${reporter_name}), V(${author_name}). The form with\
+    \ double braces means the same to the server, but would be read by Jinja first."
 seealso:
   - module: deskplane.helpdesk.template_info
 """

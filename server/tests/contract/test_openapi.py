@@ -179,6 +179,22 @@ def test_every_operation_answers_as_it_is_documented(checked: Checked) -> None:
         checked.request("POST", "/tickets/apply?dry_run=true", {"title": "Disk", "state": state})
     checked.request("PATCH", f"/tickets/{number}", {"status": "waiting", "comment": "x", "tags": ["b", "a"]})
     checked.request("PATCH", f"/tickets/{number}", {"status": "nowhere"})
+    conversation = f"/tickets/{number}/messages"
+    for body in ({"body": "x"}, {"body_html": "<p>x</p>"}, {"body": "x", "direction": "internal"}):
+        message_id = checked.call("POST", conversation, body, status=201)["id"]
+        checked.call("GET", f"{conversation}/{message_id}")
+    checked.request("POST", conversation, {"body": ""})
+    files = f"/tickets/{number}/attachments"
+    for name in ("x.txt", "x.exe", ""):
+        checked.request("POST", f"{files}?name={name}", data=b"hello", headers={"Content-Type": "text/plain"})
+    checked.request("POST", files, data=b"hello", headers={"Content-Type": "text/plain", "If-Match": '"99"'})
+    checked.apply("settings", key="attachments.max_bytes", value=1024)
+    assert checked.request("POST", f"{files}?name=x", data=b"x" * 1025).status_code == 413
+    (entry,) = checked.call("GET", files)["items"]
+    for path in ("", "/text"):
+        assert checked.request("GET", f"{files}/{entry['id']}{path}").data == b"hello"
+    checked.call("DELETE", f"{files}/{entry['id']}", status=204)
+    checked.request("POST", conversation, {"body": "x"}, headers={"If-Match": '"99"'})
     for path in ("", f"/{number}", f"/{number}/history", f"/{number}/messages", "/TKT-999999", "?limit=0", "?cursor=x"):
         checked.request("GET", f"/tickets{path}")
     checked.request("DELETE", f"/tickets/{number}", headers={"If-Match": '"99"'})

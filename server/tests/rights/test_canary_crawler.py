@@ -27,9 +27,10 @@ FOREIGN = {
         "asset",
         "place",
         "project",
+        "file",
     ]
 }
-INTERNAL = {name: f"canaryinternal{name}" for name in ("note", "tag", "key")}
+INTERNAL = {name: f"canaryinternal{name}" for name in ("note", "tag", "key", "file")}
 NAMES = {
     "customer": FOREIGN["customer"],
     "contact": f"{FOREIGN['contact']}@example.org",
@@ -75,7 +76,7 @@ class Crawler:
         for thing in self.things.get(room, ["1"])[0 if own_too else 1 :]:
             first, _, rest = path.partition("{")
             rest = rest.partition("}")[2]
-            for inner in ["1", *self.things["tickets"]] if "{" in rest else [""]:
+            for inner in ["1", "2", *self.things["tickets"], *self.things["files"]] if "{" in rest else [""]:
                 there = rest
                 while "{" in there:
                     before, _, after = there.partition("{")
@@ -89,7 +90,7 @@ class Crawler:
             if parameter["in"] == "query":
                 for value in _values(parameter["name"], parameter["schema"]):
                     self._ask(method, f"{path}?{parameter['name']}={quote(value)}", {} if method != "GET" else None)
-        if "requestBody" not in operation:
+        if "application/json" not in operation.get("requestBody", {}).get("content", {}):
             return
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         names = {name: list(_values(name, part)) for name, part in schema["properties"].items()}
@@ -182,6 +183,9 @@ def things(api: Api) -> dict[str, list[str]]:
             status=201,
         )
         found.setdefault("tickets", []).append(ticket["number"])
+        file = FOREIGN["file"] if customer == foreign else INTERNAL["file"]
+        sent = f"/tickets/{ticket['number']}/attachments?name={file}.txt&internal={str(customer == 'own').lower()}"
+        found.setdefault("files", []).append(api.request("POST", sent, data=file.encode()).get_json()["id"])
         if customer == foreign:
             api.call("PATCH", f"/tickets/{ticket['number']}", {"comment": FOREIGN["note"]})
         else:  # what once stood in internal fields only their history tells

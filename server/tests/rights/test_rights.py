@@ -42,6 +42,13 @@ delete_ticket_reference   +     +     +     +       +        .       .      .   
 explain_ticket_sla        +     +     +     +       +        .       .      .      .
 list_ticket_history       +     +     +     +       +        .       .      .      .
 list_ticket_messages      +     +     +     +       +        .       .      .      .
+create_ticket_message     +     +     +     +       +        .       .      .      .
+get_ticket_message        +     +     +     +       +        .       .      .      .
+list_ticket_attachments   +     +     +     +       +        .       .      .      .
+create_ticket_attachment  +     +     +     +       +        .       .      .      .
+download_ticket_attachment +    +     +     +       +        .       .      .      .
+read_ticket_attachment    +     +     +     +       +        .       .      .      .
+delete_ticket_attachment  +     +     .     .       .        .       .      .      .
 apply_setting             +     .     .     .       .        .       .      .      .
 apply_setting, dry        +     .     .     .       .        .       .      +      .
 list_settings             +     .     .     .       .        .       .      +      .

@@ -53,8 +53,8 @@ def written() -> dict[str, dict[str, str]]:
 
 def as_text(found: dict[str, dict[str, str]]) -> str:
     """A table as the document has it."""
-    lines = [f"{'operation':<28}" + " ".join(f"{role:<9}" for role in ROLES)]
-    lines += [f"{name:<28}" + " ".join(f"{marks[role]:<9}" for role in ROLES) for name, marks in found.items()]
+    lines = [f"{'operation':<34}" + " ".join(f"{role:<9}" for role in ROLES)]
+    lines += [f"{name:<34}" + " ".join(f"{marks[role]:<9}" for role in ROLES) for name, marks in found.items()]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -74,6 +74,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "update_ticket, resolved": ("update_ticket", {"status": "resolved"}),
     "update_ticket, comment": ("update_ticket", {"comment": "hm"}),
     "add_ticket_reference": ("add_ticket_reference", REFERENCE),
+    "create_ticket_message, inbound": ("create_ticket_message", {"body": "hm", "direction": "inbound"}),
+    "create_ticket_message, outbound": ("create_ticket_message", {"body": "hm", "direction": "outbound"}),
+    "create_ticket_message, internal": ("create_ticket_message", {"body": "hm", "direction": "internal"}),
 }
 """Requests whose right depends on what they say: name in the table → operation and body."""
 
@@ -91,6 +94,10 @@ def cases() -> Iterator[tuple[str, Operation, dict[str, Any] | None]]:
                 yield title, by_name[name], body
 
 
+THINGS: dict[str, dict[str, str]] = {}
+"""Ids of what a ticket has that is public, by its number and the part of the address."""
+
+
 def prepared(api: Api, role: str) -> list[str]:
     """A ticket of each sort for the user of a role."""
     numbers = [
@@ -104,6 +111,10 @@ def prepared(api: Api, role: str) -> list[str]:
         session.execute(update(Ticket).where(Ticket.sequence == last).values(assignee_id=user_id))
 
     api.desk.database.run(assign, write=True)
+    for number in numbers:
+        message = api.call("POST", f"/tickets/{number}/messages", {"body": "hello"}, status=201)
+        file = api.request("POST", f"/tickets/{number}/attachments?name=x.txt&internal=false", data=b"hello").get_json()
+        THINGS[number] = {"messages": str(message["id"]), "attachments": file["id"]}
     return numbers
 
 
@@ -142,7 +153,9 @@ def references_on(api: Api, numbers: dict[str, list[str]]) -> dict[str, int]:
 
 def path_of(operation: Operation, number: str, ids: dict[str, int] | None = None) -> str:
     """The address of an operation on a ticket; a link is one to itself, which is looked at last."""
-    values = {"number": number, "type": "relates_to", "other": number, "id": (ids or {}).get(number, 1)}
+    there: dict[str, Any] = {"references": (ids or {}).get(number, 1), **THINGS.get(number, {})}
+    owner = re.search(r"/(\w+)/\{id\}", operation.path)
+    values = {"number": number, "type": "relates_to", "other": number, "id": there.get(owner[1], 1) if owner else 1}
     return operation.path.format_map(values)
 
 

@@ -30,6 +30,17 @@ PLACEHOLDERS = (
     "comment_body",
 )
 
+ANSWER_PLACEHOLDERS = (
+    "ticket_number",
+    "ticket_title",
+    "ticket_status",
+    "ticket_url",
+    "assignee_name",
+    "reporter_name",
+    "author_name",
+)
+"""What is filled in where a template becomes a message."""
+
 
 class TemplateSchema(Schema):
     """A text that people begin with."""
@@ -59,6 +70,11 @@ TEMPLATE = Kind(
     permission="templates:manage",
     short_description="Manage templates",
     description=["A template is a text that people begin an answer or a ticket with, and then change as they like."],
+    notes=[
+        "Where a template is sent as a message on a ticket, placeholders are filled in: "
+        f"{', '.join(f'V(${{{name}}})' for name in ANSWER_PLACEHOLDERS)}. The form with double braces means the same "
+        "to the server, but would be read by Jinja first.",
+    ],
     examples=[{"name": "The answer that asks for more", "options": {**ASKING, "state": "present"}}],
     sample={"id": "019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a26", "type": "email", "body_html": "", **ASKING},
 )

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from deskplane import __version__
-from deskplane.kernel import idempotency, jsonbody
+from deskplane.kernel import idempotency, jsonbody, uploads
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.compound import ListOf, described, field_errors
@@ -33,7 +33,7 @@ from deskplane.kernel.ids import new_short_id
 from deskplane.kernel.kind import Registry
 from deskplane.kernel.logging import logger
 from deskplane.kernel.metrics import ANSWERS, REQUESTS
-from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.operation import Call, Operation, Reply, Stream, Upload
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
 from deskplane.kernel.revision import Kept
@@ -150,8 +150,9 @@ class Endpoint:
 
     def __call__(self, **path: str) -> Response:
         begun = time.perf_counter()
+        upload = uploads.announced(request) if self.operation.upload else None
         try:
-            answer = self._answer(path)
+            answer = self._answer(path, upload)
         except Problem as problem:
             answer = problem_response(problem)
         except DBAPIError as error:
@@ -160,11 +161,13 @@ class Endpoint:
                 raise
             answer = problem_response(problem_or_error)
         finally:
+            if upload is not None and upload.file is not None:
+                upload.file.close()
             self.latency.observe(time.perf_counter() - begun)
         ANSWERS.labels(self.operation.name, str(answer.status_code)).inc()
         return answer
 
-    def _answer(self, path: dict[str, str]) -> Response:
+    def _answer(self, path: dict[str, str], upload: Upload | None) -> Response:
         operation, server = self.operation, self.server
         key = None if operation.public else credential(request)
         if key is None and not operation.public:
@@ -211,8 +214,13 @@ class Endpoint:
                 body=body.copy() if isinstance(body, dict) else {},
                 if_match=request.headers.get("If-Match"),
                 if_none_match=request.headers.get("If-None-Match"),
+                upload=upload,
             )
 
+        if upload is not None and operation.upload is not None:
+            most = operation.upload
+            uploads.receive(request, upload, server.database.run(lambda session: most(call_for(session)), write=False))
+            raw = f"{upload.content_type}\n{upload.name}\n{upload.sha256}".encode()
         if operation.beforehand is not None and isinstance(body, dict):
             operation.beforehand(body)
         prepared: Any = None
@@ -231,7 +239,13 @@ class Endpoint:
             reply, payload = work(Session())
         else:
             reply, payload = server.database.run(work, write=operation.write, keep=not dry_run)
-        response = Response(payload, status=reply.status, content_type=reply.content_type)
+        if isinstance(reply.body, Stream):
+            response = Response(uploads.pieces(server.database, reply.body), reply.status)
+            response.content_type = reply.content_type
+            if reply.body.size is not None:
+                response.content_length = reply.body.size
+        else:
+            response = Response(payload, status=reply.status, content_type=reply.content_type)
         response.headers.extend(dict(reply.headers))
         return response
 
@@ -277,7 +291,7 @@ def planning(actor: Actor) -> Actor:
 def _encoded(reply: Reply) -> tuple[Reply, bytes]:
     if isinstance(reply.body, bytes):
         return reply, reply.body
-    return reply, b"" if reply.body is None else encode(reply.body)
+    return reply, b"" if reply.body is None or isinstance(reply.body, Stream) else encode(reply.body)
 
 
 def problem_response(problem: Problem) -> Response:

@@ -53,6 +53,8 @@ def _statuses(operation: Operation) -> dict[int, str]:
             415: "The body is not JSON in UTF-8.",
             409: "It conflicts with something else.",
         }
+    if operation.upload:
+        found |= {400: "The body cannot be read.", 413: "The file is too large."}
     if operation.query:
         found[400] = "A cursor or a body cannot be read."
     found[422] = "Parameters or fields are invalid; all of them are named."
@@ -94,6 +96,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.etag:
         name = "If-Match" if operation.write else "If-None-Match"
         headers.append((name, "An entity tag that was answered before.", {}))
+    if operation.upload:
+        text = "The file's name, as in C(attachment; filename*=UTF-8''r%C3%A9sum%C3%A9.txt) (RFC 6266)."
+        headers.append(("Content-Disposition", text, {}))
     for name, text, extra in headers:
         found.append(
             {
@@ -134,6 +139,10 @@ def document(operations: Iterable[Operation], *, public_address: str = "") -> di
                 "required": True,
                 "content": {"application/json": {"schema": object_schema(parts, answer=False, required=must)}},
             }
+        if operation.upload:
+            kinds = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+            text = "The file. Its media type is kept, whatever it is."
+            entry["requestBody"] = {"required": True, "description": text, "content": kinds}
         for status, (text, answer) in operation.answers.items():
             entry["responses"][str(status)] = {"description": text}
             if answer is not None:

@@ -8,11 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from marshmallow import Schema
+from sqlalchemy.orm import Session
 
 from deskplane.kernel.work import Work
+
+
+@dataclass
+class Upload:
+    """A file that is the body of a request. `content_type` and `name` are what the sender says of it; the rest is known
+    once it is read."""
+
+    content_type: str
+    name: str | None
+    size: int = 0
+    sha256: str = ""
+    file: IO[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An answer that goes out piece by piece. `piece` answers the one at a position, asked for from 0 on, and null
+    behind the last; each is read in a short transaction of its own, so that who reads slowly holds none. Where
+    something turns out to be missing it raises, and the connection breaks. `size` is that of all, in bytes, where it
+    is known."""
+
+    piece: Callable[[Session, int], bytes | None]
+    size: int | None = None
 
 
 @dataclass
@@ -25,11 +49,13 @@ class Call(Work):
     if_match: str | None = None
     if_none_match: str | None = None
     prepared: Any = None
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a view answers. `body` is turned into JSON inside the transaction; bytes go out as they are."""
+    """What a view answers. `body` is turned into JSON inside the transaction; bytes go out as they are, a `Stream`
+    after the transaction."""
 
     body: Any = None
     status: int = 200
@@ -54,6 +80,8 @@ class Operation:
         refusals: status → description of problems that other operations do not have.
         idempotency: whether an Idempotency-Key is honoured.
         beforehand: runs with the body, before any transaction; for work that can be done ahead of the lock.
+        upload: its body is a file. Runs before that is read, in a transaction of its own that only reads; raises what
+            can be said against it already, and answers how many bytes it may have at most.
         prepare: runs before, in a transaction of its own that only reads, for what must not be done under a lock; with
             `prepare_writes` one that stays whatever becomes of the request.
     """
@@ -78,6 +106,7 @@ class Operation:
     write: bool = False
     idempotency: bool = False
     etag: bool = False
+    upload: Callable[[Call], int] | None = None
     prepare: Callable[[Call], Any] | None = None
     prepare_writes: bool = False
     beforehand: Callable[[dict[str, Any]], object] | None = None

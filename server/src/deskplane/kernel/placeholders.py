@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from deskplane.kernel.fields import Text, refuse
@@ -17,6 +17,13 @@ def check_placeholders(text: str, known: Collection[str]) -> None:
         name = found.group(1) or found.group(2) or ""
         if name not in known:
             raise refuse("unknown_placeholder", f"there is no placeholder {name!r}", list(known))
+
+
+def fill(text: str, values: Mapping[str, str], written: Callable[[str], str] = str) -> str:
+    """The text with its placeholders filled in, each value once and as it is; `written` makes a value fit for what the
+    text is. Raises ValidationError for a placeholder that is none of the known ones."""
+    check_placeholders(text, values)
+    return PLACEHOLDER.sub(lambda found: written(values[found.group(1) or found.group(2) or ""]), text)
 
 
 class Templated(Text):

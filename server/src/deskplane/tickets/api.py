@@ -6,19 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from marshmallow import Schema
-from sqlalchemy import select
 
-from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.etag import etag, not_modified
 from deskplane.kernel.fields import Flag
 from deskplane.kernel.markup import to_html
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema
-from deskplane.kernel.problem import not_found
 from deskplane.tickets import (
     assets,
     assets_api,
+    attachments_api,
     bulk,
     counts,
     feed,
@@ -26,16 +24,17 @@ from deskplane.tickets import (
     links_api,
     lists,
     machine,
+    messages_api,
     opening,
     queries,
     removal,
     service,
     sla_api,
 )
-from deskplane.tickets.models import History, TicketMessage
+from deskplane.tickets.belongings import page, page_schema, ticket_row
+from deskplane.tickets.models import History
 from deskplane.tickets.schemas import (
     HistoryEntry,
-    MessageEntry,
     Page,
     TicketAnswer,
     TicketApply,
@@ -47,7 +46,7 @@ from deskplane.tickets.schemas import (
 BASE = "/api/v1/tickets"
 ACCESS = ("tickets:access",)
 
-INTERNAL_FIELDS = ("message", "assignee", "owner", "group", "tags", "labels", "correlation_key", "occurrences")
+INTERNAL_FIELDS = ("assignee", "owner", "group", "tags", "labels", "correlation_key", "occurrences")
 """Fields whose history a caller without `tickets:read_internal` does not see."""
 
 
@@ -90,16 +89,9 @@ def apply(call: Call) -> Reply:
     return Reply(answer, 201 if created else 200, headers)
 
 
-def _row(call: Call) -> Any:
-    row = queries.by_number(call, call.path["number"])
-    if row is None:
-        raise not_found()
-    return row
-
-
 def get(call: Call) -> Reply:
     """GET /tickets/{number}"""
-    row = _row(call)
+    row = ticket_row(call)
     found = queries.with_html(queries.answers(call, [row])[0])
     found["contact_assets"] = assets.of_contact(call, row.t_contact_id)
     tag = etag(row.t_version, found)
@@ -123,22 +115,11 @@ def delete(call: Call) -> Reply:
     return Reply(None, 204)
 
 
-def _pages(call: Call, model: Any, name: str, *conditions: Any) -> tuple[Any, str | None]:
-    row = _row(call)
-    statement = select(model).where(model.ticket_id == row.t_id, *conditions)
-    order = pagination.Order(((model.id, False),), lambda found: [found.id])
-    scope = f"{name} {row.t_id}"
-    limit, vault = call.query["limit"], call.vault
-    statement = pagination.page(statement, order, scope=scope, cursor=call.query["cursor"], limit=limit, vault=vault)
-    rows = call.session.execute(statement).scalars().all()
-    return pagination.cut(rows, order, scope=scope, limit=limit, vault=vault)
-
-
 def history(call: Call) -> Reply:
     """GET /tickets/{number}/history"""
     internal = call.actor.may("tickets:read_internal")
-    conditions = [] if internal else [History.field.not_in(INTERNAL_FIELDS)]
-    rows, following = _pages(call, History, "history", *conditions)
+    conditions = [] if internal else [History.field.not_in(INTERNAL_FIELDS), History.internal.is_(False)]
+    rows, following = page(call, History, "history", *conditions)
     items = []
     for row in links.seen_history(call, rows):
         new = row.new
@@ -150,38 +131,10 @@ def history(call: Call) -> Reply:
     return Reply({"items": items, "next_cursor": following})
 
 
-def messages(call: Call) -> Reply:
-    """GET /tickets/{number}/messages"""
-    internal = call.actor.may("tickets:read_internal")
-    conditions = [] if internal else [TicketMessage.direction != "internal"]
-    rows, following = _pages(call, TicketMessage, "messages", *conditions)
-    items = [
-        {
-            "id": row.id,
-            "direction": row.direction,
-            "body": row.body,
-            "body_html": to_html(row.body),
-            "author": row.author,
-            "created_at": row.created_at,
-        }
-        for row in rows
-    ]
-    return Reply({"items": items, "next_cursor": following})
-
-
-def _page_of(thing: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
-    }
-
-
 def operations() -> Iterable[Operation]:
     """Every operation on tickets."""
     thing = object_schema(described(TicketAnswer()), answer=True)
     entry = object_schema(described(HistoryEntry()), answer=True)
-    message = object_schema(described(MessageEntry()), answer=True)
     outcome = outcome_schema(thing)
     yield Operation(
         "create_ticket",
@@ -225,7 +178,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=ACCESS,
         query=TicketList,
-        answers={200: ("A page.", _page_of(thing))},
+        answers={200: ("A page.", page_schema(thing))},
     )
     yield from counts.operations()
     yield from feed.operations()
@@ -233,7 +186,7 @@ def operations() -> Iterable[Operation]:
     yield from bulk.operations()
     yield from opening.operations()
     yield from links_api.operations()
-    yield from assets_api.operations(_page_of(thing))
+    yield from assets_api.operations(page_schema(thing))
     one = f"{BASE}/{{number}}"
     yield Operation(
         "get_ticket",
@@ -282,16 +235,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=ACCESS,
         query=Page,
-        answers={200: ("A page.", _page_of(entry))},
+        answers={200: ("A page.", page_schema(entry))},
     )
-    yield Operation(
-        "list_ticket_messages",
-        "GET",
-        f"{one}/messages",
-        messages,
-        "What was written on a ticket",
-        "tickets",
-        permission=ACCESS,
-        query=Page,
-        answers={200: ("A page.", _page_of(message))},
-    )
+    yield from messages_api.operations()
+    yield from attachments_api.operations()

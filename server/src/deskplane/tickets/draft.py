@@ -109,6 +109,12 @@ class Draft:
         self._mind_pauses(now)
         self._set_clocks()
 
+    def answered(self, now: datetime) -> None:
+        """An agent wrote in public: the promise of a response is met, if it was not before."""
+        if self.columns["response_met_at"] is None:
+            self.columns["response_met_at"] = now
+            self._set_clocks()
+
     def _reopen(self, before: str, now: datetime) -> None:
         """What the resolution clock does when it turns out that the ticket was not done."""
         rule = self.promise.on_reopen if self.promise else "continue"
@@ -185,6 +191,8 @@ def empty(now: datetime) -> Draft:
         "updated_at": now,
         "resolved_at": None,
         "closed_at": None,
+        "last_contact_at": None,
+        "last_contact_direction": None,
         "sla_policy_id": None,
         "sla_revision": 0,
         "resolution_started_at": None,

@@ -18,7 +18,7 @@ from deskplane.customers.models import Customer
 from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
-from deskplane.tickets import assets, contacts, queries, references, removal, service
+from deskplane.tickets import assets, chronicle, contacts, queries, references, removal, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 
@@ -185,6 +185,8 @@ _SERVER_SIDE = {
     "effective_priority",
     "resolved_at",
     "closed_at",
+    "last_contact_at",
+    "last_contact_direction",
 }
 
 
@@ -202,8 +204,7 @@ def _open(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Appl
     draft = service.open_ticket(work, {**given, "source": body.get("source") or "api"})
     if body.get("comment") is not None:
         work.actor.need("tickets:comment")
-        service.add_message(work, draft, body["comment"])
-        service.record(work, draft, [("message", None, "internal")])
+        chronicle.add_message(work, draft, body["comment"])
     return _applied(work, draft, "create", None)
 
 

@@ -6,15 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -62,6 +66,8 @@ class Ticket(Base):
     updated_at: Mapped[datetime] = mapped_column(Instant)
     resolved_at: Mapped[datetime | None] = mapped_column(Instant)
     closed_at: Mapped[datetime | None] = mapped_column(Instant)
+    last_contact_at: Mapped[datetime | None] = mapped_column(Instant)
+    last_contact_direction: Mapped[str | None] = mapped_column(String(10))
 
     sla_policy_id: Mapped[str | None] = mapped_column(ForeignKey("sla_policies.id"))
     sla_revision: Mapped[int] = mapped_column(Integer, server_default="1")
@@ -218,7 +224,10 @@ class TicketPause(Base):
 
 
 class History(Base):
-    """One change of one field; the creation is one row with a snapshot. Replayed, it gives the present state."""
+    """One change of one field; the creation is one row with a snapshot. Replayed, it gives the present state.
+
+    `internal` says that it tells of something internal: a message, an attachment.
+    """
 
     __tablename__ = "ticket_history"
     __table_args__ = (Index("ix_ticket_history_ticket", "ticket_id", "id"),)
@@ -231,6 +240,7 @@ class History(Base):
     field: Mapped[str] = mapped_column(String(40))
     old: Mapped[Any] = mapped_column(Json, nullable=True)
     new: Mapped[Any] = mapped_column(Json, nullable=True)
+    internal: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class TicketEvent(Base):
@@ -253,17 +263,61 @@ class TicketEvent(Base):
 
 
 class TicketMessage(Base):
-    """A message on a ticket. `internal` ones never leave the house."""
+    """A message on a ticket. `internal` ones never leave the house.
+
+    Where it was written as HTML, `body_html` has that, sanitised, and `body` its plain text; else `body` is Markdown.
+    """
 
     __tablename__ = "ticket_messages"
-    __table_args__ = (Index("ix_ticket_messages_ticket", "ticket_id", "id"),)
+    __table_args__ = (
+        Index("ix_ticket_messages_ticket", "ticket_id", "id"),
+        Index(
+            "ix_ticket_messages_in_reply_to",
+            "in_reply_to",
+            sqlite_where=text("in_reply_to IS NOT NULL"),
+            postgresql_where=text("in_reply_to IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
     direction: Mapped[str] = mapped_column(String(10))
     body: Mapped[str] = mapped_column(Text)
+    body_html: Mapped[str | None] = mapped_column(Text)
+    in_reply_to: Mapped[int | None] = mapped_column(ForeignKey("ticket_messages.id", ondelete="SET NULL"))
     author: Mapped[str] = mapped_column(String(120))
     created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class Attachment(Base):
+    """A file on a ticket, and perhaps of one of its messages; then as internal as that one. Its bytes are chunks."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (
+        Index("ix_attachments_ticket", "ticket_id", "id"),
+        Index("ix_attachments_message_id", "message_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    message_id: Mapped[int | None] = mapped_column(ForeignKey("ticket_messages.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(255))
+    content_type: Mapped[str] = mapped_column(String(120))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    internal: Mapped[bool] = mapped_column(Boolean)
+    author: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class AttachmentChunk(Base):
+    """A piece of a file. All but the last have the same size, so that none of them is ever large."""
+
+    __tablename__ = "attachment_chunks"
+
+    attachment_id: Mapped[str] = mapped_column(ForeignKey("attachments.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 _Tokens = Text().with_variant(TSVECTOR(), "postgresql")

@@ -67,6 +67,8 @@ _PLAIN = (
     "updated_at",
     "resolved_at",
     "closed_at",
+    "last_contact_at",
+    "last_contact_direction",
 )
 _CLOCK = ("phase", "warn_at", "critical_at", "due_at", "met_at", "left")
 _COLUMNS: dict[str, Any] = {

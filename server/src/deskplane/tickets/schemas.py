@@ -238,6 +238,12 @@ class TicketAnswer(TicketCreate):
     updated_at = Moment("When it was last changed.", read_only=True)
     resolved_at = Moment("When it was resolved.", read_only=True)
     closed_at = Moment("When it was closed or cancelled.", read_only=True)
+    last_contact_at = Moment("When the last public message was written; null before the first.", read_only=True)
+    last_contact_direction = Choice(
+        "Whether it was written by the house, V(outbound), or to it, V(inbound).",
+        ("outbound", "inbound"),
+        read_only=True,
+    )
     sla = Nested("Service level: the policy, and both deadlines with their states.", Sla)
     url = Text("Address of the ticket.", read_only=True)
 
@@ -251,17 +257,6 @@ class HistoryEntry(Schema):
     field = Text("Which field; V(created) for the creation.", read_only=True)
     old = AnyJson("Value before.", read_only=True)
     new = AnyJson("Value after; of the creation all of them.", read_only=True)
-
-
-class MessageEntry(Schema):
-    """One message."""
-
-    id = Whole("Id of the message.", read_only=True)
-    direction = Choice("C(internal) ones never leave the house.", ("internal", "outbound", "inbound"), read_only=True)
-    body = Text("As it was written, in Markdown.", read_only=True)
-    body_html = Text("As sanitised HTML.", read_only=True)
-    author = Text("Who wrote it.", read_only=True)
-    created_at = Moment("When.", read_only=True)
 
 
 class EventList(Schema):

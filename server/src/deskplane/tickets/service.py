@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, delete, insert, select, update
@@ -12,7 +11,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from deskplane.desks.queries import departments_of
 from deskplane.desks.settings import setting
-from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.db import execute
 from deskplane.kernel.etag import require_match
 from deskplane.kernel.problem import (
@@ -31,8 +29,10 @@ from deskplane.service_levels.clock import Pause
 from deskplane.service_levels.service import current_revision, match, promises
 from deskplane.tickets import assets, contacts, queries, references, search
 from deskplane.tickets.announcements import announce, event_of
+from deskplane.tickets.chronicle import add_message, plain
+from deskplane.tickets.chronicle import record as record
 from deskplane.tickets.draft import COMPARED, NAMED, PLAIN, Draft, empty, row_values
-from deskplane.tickets.models import Counter, History, Ticket, TicketMessage, TicketPause, ticket_labels, ticket_tags
+from deskplane.tickets.models import Counter, Ticket, TicketPause, ticket_labels, ticket_tags
 from deskplane.tickets.words import words
 
 
@@ -199,7 +199,6 @@ def _set_default_department(work: Work, draft: Draft) -> None:
 
 # made once: making a statement of so many columns costs more than running it
 _INSERT = insert(queries.TICKETS)
-_INSERT_HISTORY = insert(cast(Table, History.__table__))
 
 
 def _store_new(work: Work, draft: Draft) -> None:
@@ -216,7 +215,7 @@ def _store_new(work: Work, draft: Draft) -> None:
     assets.store(work, draft, {"assets": [], "movement": None})
     store_pauses(work, draft)
     search.enter(work, draft)
-    snapshot = _plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
+    snapshot = plain(draft.snapshot()) | {"number": draft.number, "source": draft.columns["source"]}
     record(work, draft, [("created", None, snapshot)])
     announce(work, "ticket_created", draft)
 
@@ -238,36 +237,6 @@ def _store_words(work: Work, draft: Draft, tags: set[str], labels: set[str]) -> 
     if new:
         rows = [{"ticket_id": ticket_id, "label_id": known[name]} for name in sorted(new)]
         session.execute(insert(ticket_labels), rows)
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _as_text(value) for name, value in values.items()}
-
-
-def _as_text(value: Any) -> Any:
-    """A value as JSON holds it: instants as everywhere in the API."""
-    return rfc3339(value) if isinstance(value, datetime) else value
-
-
-def record(work: Work, draft: Draft, entries: list[tuple[str, Any, Any]], cause: str | None = None) -> None:
-    """Writes history: (field, old, new)."""
-    if not entries:
-        return
-    key = work.actor.key_id
-    now = work.clock.now()
-    rows = [
-        {
-            "ticket_id": draft.columns["id"],
-            "at": now,
-            "author": work.actor.username,
-            "cause": cause or (f"key {key}" if key else "command line"),
-            "field": field,
-            "old": _as_text(old),
-            "new": _as_text(new),
-        }
-        for field, old, new in entries
-    ]
-    execute(work.session, _INSERT_HISTORY, rows if len(rows) > 1 else rows[0])
 
 
 _ID_COLUMNS = [
@@ -431,37 +400,26 @@ def save(
     """Writes what changed: row, words, history, message, event. Nothing where nothing did."""
     if not changed and comment is None:
         return
-    now = work.clock.now()
     if {"priority", "customer"} & changed:
         put_under_promise(work, draft)
-    draft.columns |= {"version": draft.columns["version"] + 1, "updated_at": now}
     contacts.make_missing(work, draft)
-    values = {name: value for name, value in row_values(draft).items() if name not in ("prefix", "sequence")}
-    work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values))
+    store_row(work, draft)
     _store_words(work, draft, set(before["tags"]), set(before["labels"]))
     assets.store(work, draft, before)
     store_pauses(work, draft)
     search.follow(work, draft, changed)
     entries: list[tuple[str, Any, Any]] = [("status", old, new) for old, new in draft.steps]
     entries += [(name, before[name], draft.value(name)) for name in COMPARED if before[name] != draft.value(name)]
-    if comment is not None:
-        add_message(work, draft, comment)
-        entries.append(("message", None, "internal"))
     record(work, draft, entries, cause)
+    if comment is not None:
+        add_message(work, draft, comment, cause=cause)
     event = event_of(changed, draft.status)
     if event is not None:
         announce(work, event, draft)
 
 
-def add_message(work: Work, draft: Draft, body: str) -> None:
-    """Writes an internal message."""
-    work.session.execute(
-        insert(TicketMessage).values(
-            ticket_id=draft.columns["id"],
-            direction="internal",
-            body=body,
-            author=work.actor.username,
-            created_at=work.clock.now(),
-        )
-    )
-    search.hear(work, draft.columns["id"], body, internal=True)
+def store_row(work: Work, draft: Draft) -> None:
+    """Writes the ticket's row as a new version of it."""
+    draft.columns |= {"version": draft.columns["version"] + 1, "updated_at": work.clock.now()}
+    values = {name: value for name, value in row_values(draft).items() if name not in ("prefix", "sequence")}
+    work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values))
