@@ -1,6 +1,6 @@
 """`make test`: everything that has to hold before a change lands. The gates themselves are in gates.py.
 
-Runs two steps at once where they do not need each other, keeps a log of each, and ends with one line
+Runs several steps at once where they do not need each other, keeps a log of each, and ends with one line
 `N passed, N failed` that counts test cases where a step has them, and one for each gate that has none.
 """
 
@@ -224,7 +224,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="print the steps and end")
     parser.add_argument("--only", action="append", default=[], metavar="STEP", help="only this step and what it needs")
-    parser.add_argument("--at-once", type=int, default=2, metavar="N", help="how many steps run at once (default 2)")
+    # One more than there are processors: each step waits for its disk, or for what it started, part of its time.
+    at_once = (os.cpu_count() or 1) + 1
+    parser.add_argument(
+        "--at-once", type=int, default=at_once, metavar="N", help=f"how many steps run at once (default {at_once})"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the unpacked artefacts and desks of an earlier run")
     options = parser.parse_args()
     steps = gates.steps()
