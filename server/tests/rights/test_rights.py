@@ -33,6 +33,8 @@ change_tickets            +     +     +     +       +        .       .      .   
 open_ticket_to_work       +     +     +     +       +        .       .      .      .
 list_ticket_events        +     +     +     +       +        .       .      .      .
 list_asset_tickets        +     +     +     +       +        .       .      .      .
+merge_ticket              +     +     +     +       +        .       .      .      .
+split_ticket              +     +     +     +       +        .       .      .      .
 list_ticket_links         +     +     +     +       +        .       .      .      .
 put_ticket_link           +     +     +     +       +        .       .      .      .
 delete_ticket_link        +     +     +     +       +        .       .      .      .

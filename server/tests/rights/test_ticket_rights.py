@@ -74,6 +74,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "update_ticket, resolved": ("update_ticket", {"status": "resolved"}),
     "update_ticket, comment": ("update_ticket", {"comment": "hm"}),
     "add_ticket_reference": ("add_ticket_reference", REFERENCE),
+    "merge_ticket": ("merge_ticket", {"into": "TKT-999999"}),
+    "split_ticket": ("split_ticket", {"title": "x", "messages": [1]}),
     "create_ticket_message, inbound": ("create_ticket_message", {"body": "hm", "direction": "inbound"}),
     "create_ticket_message, outbound": ("create_ticket_message", {"body": "hm", "direction": "outbound"}),
     "create_ticket_message, internal": ("create_ticket_message", {"body": "hm", "direction": "internal"}),

@@ -34,12 +34,42 @@ REPLAYED = (
 )
 
 
+GAINED, LOST = ("merged", "split_from"), ("merged_into", "split_off")
+"""Entries that tell of messages which came from another ticket, or went to one."""
+BELONGINGS = ("message", "attachment", "link", "reference", *GAINED, *LOST)
+"""Entries that tell of what belongs to a ticket, and of no field."""
+
+
+def belongings(entries: list[dict[str, Any]]) -> tuple[set[int], list[Any], list[Any]]:
+    """Messages, links and references that history tells of: each is gained once before it is lost once."""
+    messages: set[int] = set()
+    things: dict[str, list[Any]] = {"link": [], "reference": []}
+    for entry in entries:
+        field, old, new = entry["field"], entry["old"], entry["new"]
+        if field == "message" and new is not None:
+            assert new["id"] not in messages
+            messages.add(new["id"])
+        elif field in GAINED:
+            assert not messages & set(new["messages"])
+            messages |= set(new["messages"])
+        elif field in LOST:
+            assert messages >= set(new["messages"])
+            messages -= set(new["messages"])
+        elif field in things:
+            if old is not None:
+                things[field].remove(old)
+            if new is not None:
+                assert new not in things[field]
+                things[field].append(new)
+    return messages, things["link"], things["reference"]
+
+
 def replayed(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """The state that history tells of; each entry must begin where the one before ended."""
     assert entries[0]["field"] == "created"
     state = dict(entries[0]["new"])
     for entry in entries[1:]:
-        if entry["field"] == "message":
+        if entry["field"] in BELONGINGS:
             continue
         assert entry["field"] in state
         assert state[entry["field"]] == entry["old"], entry
@@ -53,6 +83,14 @@ def assert_history_is_true(api: Api, number: str) -> None:
     assert {name: state[name] for name in REPLAYED} == {name: ticket[name] for name in REPLAYED}
     assert state["sla_policy"] == ticket["sla"]["policy"]
     assert state["number"] == number
+    messages, links, references = belongings(history(api, number))
+    there = {what: api.call("GET", f"/tickets/{number}/{what}?limit=200")["items"] for what in ("messages", "links")}
+    assert messages == {message["id"] for message in there["messages"]}
+    assert {(one["type"], one["ticket"]) for one in links} == {(one["type"], one["ticket"]) for one in there["links"]}
+    assert len(links) == len(there["links"])
+    kept = [{name: one[name] for name in ("type", "title", "url")} for one in references]
+    found = api.call("GET", f"/tickets/{number}/references")["items"]
+    assert sorted(map(str, kept)) == sorted(str({name: one[name] for name in kept[0]}) for one in found)
 
 
 def test_the_creation_is_one_row_with_everything(api: Api) -> None:

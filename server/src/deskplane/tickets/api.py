@@ -25,6 +25,7 @@ from deskplane.tickets import (
     lists,
     machine,
     messages_api,
+    moving_api,
     opening,
     queries,
     removal,
@@ -186,6 +187,7 @@ def operations() -> Iterable[Operation]:
     yield from bulk.operations()
     yield from opening.operations()
     yield from links_api.operations()
+    yield from moving_api.operations(thing)
     yield from assets_api.operations(page_schema(thing))
     one = f"{BASE}/{{number}}"
     yield Operation(

@@ -28,7 +28,7 @@ INVERSES = {
 FORWARD = {inverse: name for name, inverse in INVERSES.items()}
 TYPES = (*INVERSES, *(name for name in FORWARD if name not in INVERSES))
 PARENT = "parent_of"
-NAMING = ("link",)
+NAMING = ("link", "merged", "merged_into", "split_off", "split_from")
 """Fields of history that name another ticket."""
 
 _LOCK = 0x6465736B74726565
@@ -138,8 +138,26 @@ def add(work: Work, draft: Draft, type_: str, other: Draft) -> bool:
     require_not_final(work, draft, other)
     if row["type"] == PARENT:
         _check_parent(work, row["source_id"], row["target_id"])
-    work.session.execute(insert(TicketLink).values(**row))
-    _tell(work, draft, type_, other, new=True)
+    put(work, draft, type_, other)
+    return True
+
+
+def put(work: Work, draft: Draft, type_: str, other: Draft) -> None:
+    """Links two tickets of which it is known that they may be linked so."""
+    work.session.execute(insert(TicketLink).values(**_row(draft.columns["id"], type_, other.columns["id"])))
+    tell(work, draft, type_, other, new=True)
+
+
+def fits(work: Work, draft: Draft, type_: str, other: Draft) -> bool:
+    """Whether two tickets are not linked so yet, and may be."""
+    row = _row(draft.columns["id"], type_, other.columns["id"])
+    if work.session.execute(select(TicketLink.id).where(_is(row))).first() is not None:
+        return False
+    try:
+        if row["type"] == PARENT:
+            _check_parent(work, row["source_id"], row["target_id"])
+    except Problem:
+        return False
     return True
 
 
@@ -151,7 +169,7 @@ def remove(work: Work, draft: Draft, type_: str, other: Draft) -> bool:
         return False
     require_not_final(work, draft, other)
     work.session.execute(delete(TicketLink).where(_is(row)))
-    _tell(work, draft, type_, other, new=False)
+    tell(work, draft, type_, other, new=False)
     return True
 
 
@@ -164,8 +182,8 @@ def touch(work: Work, *drafts: Draft) -> None:
         work.session.execute(update(Ticket).where(Ticket.id == draft.columns["id"]).values(**values))
 
 
-def _tell(work: Work, draft: Draft, type_: str, other: Draft, *, new: bool) -> None:
-    """A row in both histories."""
+def tell(work: Work, draft: Draft, type_: str, other: Draft, *, new: bool) -> None:
+    """Writes a row into both histories."""
     for one, link in ((draft, Link(type_, other.number)), (other, Link(inverse_of(type_), draft.number))):
         shown = link.shown()
         service.record(work, one, [("link", None, shown) if new else ("link", shown, None)])

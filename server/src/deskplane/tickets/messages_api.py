@@ -59,6 +59,7 @@ class MessageEntry(Schema):
     body_html = Text("As sanitised HTML.", read_only=True)
     body_text = Text("As plain text.", read_only=True)
     in_reply_to = Whole("Id of the message that it answers.", most=_MOST_IDS, read_only=True)
+    origin_ticket = Text("Number of the ticket that it was written on, where that is another one.", read_only=True)
     author = Text("Who wrote it.", read_only=True)
     created_at = Moment("When.", read_only=True)
 
@@ -80,6 +81,7 @@ def _shown(row: TicketMessage, files: Mapping[int, Sequence[Attachment]]) -> dic
         "body_text": text_of(html) if row.body_html is None else row.body,
         "in_reply_to": row.in_reply_to,
         "attachments": [attachments_api.shown(file) for file in files.get(row.id, ())],
+        "origin_ticket": row.origin_ticket,
         "author": row.author,
         "created_at": row.created_at,
     }
