@@ -25,6 +25,11 @@ create_ticket             +     +     +     .       +        .       .      .   
 apply_ticket              +     +     +     +       +        .       .      .      .
 apply_ticket, dry         +     +     +     +       +        .       .      +      .
 list_tickets              +     +     +     +       +        .       .      .      .
+list_views                +     +     +     +       +        .       .      .      .
+create_view               +     +     +     +       +        .       .      .      .
+get_view                  +     +     +     +       +        .       .      .      .
+update_view               +     +     +     +       +        .       .      .      .
+delete_view               +     +     +     +       +        .       .      .      .
 count_tickets             +     +     +     +       +        .       .      .      .
 get_ticket                +     +     +     +       +        .       .      .      .
 update_ticket             +     +     +     +       +        .       .      .      .

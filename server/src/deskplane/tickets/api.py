@@ -31,6 +31,7 @@ from deskplane.tickets import (
     removal,
     service,
     sla_api,
+    views,
 )
 from deskplane.tickets.belongings import page, page_schema, ticket_row
 from deskplane.tickets.models import History
@@ -183,6 +184,7 @@ def operations() -> Iterable[Operation]:
     )
     yield from counts.operations()
     yield from feed.operations()
+    yield from views.operations()
     yield from sla_api.operations()
     yield from bulk.operations()
     yield from opening.operations()

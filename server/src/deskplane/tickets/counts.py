@@ -12,10 +12,10 @@ from deskplane.kernel.db import execute
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
-from deskplane.tickets import orders, queries, search
+from deskplane.tickets import orders, queries, search, views
 from deskplane.tickets.models import TicketCount
 from deskplane.tickets.queries import TICKETS, T
-from deskplane.tickets.schemas import TicketFilters
+from deskplane.tickets.schemas import TicketCounts
 
 CAP = 1000
 """Up to how many are counted one by one."""
@@ -27,7 +27,7 @@ C = _COUNTS.c
 
 def counts(call: Call) -> Reply:
     """GET /tickets/counts"""
-    found = by_status(call, call.query)
+    found = by_status(call, views.applied(call, call.query))
     return Reply(
         {
             "counts": {status: min(count, CAP) if capped else count for status, (count, capped) in found.items()},
@@ -40,7 +40,7 @@ def by_status(work: Work, query: Mapping[str, Any]) -> dict[str, tuple[int, bool
     """For each status how many tickets there are, and whether there are more than were counted."""
     found = dict.fromkeys(STATUSES, (0, False))
     wanted = [status for status in query["status"] or STATUSES if _is_wanted(status, query["open"])]
-    given = {name for name, value in query.items() if value is not None and value != []}
+    given = {name for name, value in query.items() if value is not None and value != [] and name != "view"}
     if not wanted:
         return found
     actor = work.actor
@@ -105,7 +105,7 @@ def operations() -> Iterable[Operation]:
         "Count tickets by status",
         "tickets",
         permission=("tickets:access",),
-        query=TicketFilters,
+        query=TicketCounts,
         answers={
             200: (
                 "How many tickets that the filters leave are in each status.",

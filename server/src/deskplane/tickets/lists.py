@@ -17,7 +17,7 @@ from deskplane.kernel.pagination import Order
 from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
-from deskplane.tickets import orders, queries, search
+from deskplane.tickets import orders, queries, search, views
 from deskplane.tickets.queries import T
 
 RELEVANCE, REMINDERS, NEWEST = "relevance", "reminders", "-updated_at"
@@ -37,7 +37,7 @@ def page(call: Call, query: Mapping[str, Any]) -> Reply:
 
 def page_of(work: Work, asked: Mapping[str, Any]) -> Page:
     """Rows of `queries.SELECT` for the parameters of `TicketList`, and the cursor of the next page. Raises 400, 422."""
-    query = dict(asked)
+    query = views.applied(work, asked)
     query["sort"] = query["sort"] or (NEWEST if query["q"] is None else RELEVANCE)
     if query["sort"] == RELEVANCE:
         if query["q"] is None:

@@ -358,3 +358,21 @@ class TicketCount(Base):
     status: Mapped[str] = mapped_column(String(20), primary_key=True)
     slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(Integer)
+
+
+class TicketView(Base):
+    """Filters and an order that somebody saved. Shared with a department that is gone, it is its owner's alone."""
+
+    __tablename__ = "ticket_views"
+    __table_args__ = (UniqueConstraint("owner_id", "name"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(120))
+    filters: Mapped[dict[str, Any]] = mapped_column(Json)
+    sort: Mapped[str | None] = mapped_column(String(20))
+    shared: Mapped[str] = mapped_column(String(20))
+    department_id: Mapped[str | None] = mapped_column(ForeignKey("departments.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime] = mapped_column(Instant)

@@ -159,7 +159,13 @@ class TicketFilters(Schema):
     updated_before = Moment("Last changed before this instant.")
 
 
-class TicketList(TicketFilters):
+class TicketCounts(TicketFilters):
+    """Filters of the counts."""
+
+    view = Text("Id of a saved view, whose filters hold where none is given here.", longest=36)
+
+
+class TicketList(TicketCounts):
     """Filters, order and page of the list."""
 
     limit = Whole("How many tickets a page has.", least=1, most=MAX_LIMIT, default=50)
