@@ -115,19 +115,21 @@ class Generator:
         last = execute(self.work.session, _COUNT[self.work.is_sqlite], {"of_prefix": PREFIX, "by": count}).scalar_one()
         # tickets first: the others refer to them
         rows: Rows = {table: [] for table in (queries.TICKETS, _HISTORY, _MESSAGES, _PAUSES, ticket_tags, _TOKENS)}
-        for ticket_id, n in zip(self._ids(count), range(last - count + 1, last + 1), strict=True):
-            self._ticket(rows, ticket_id, n, messages)
+        ids = iter(self._ids(_MESSAGES, count * messages))
+        for ticket_id, n in zip(self._ids(queries.TICKETS, count), range(last - count + 1, last + 1), strict=True):
+            self._ticket(rows, ticket_id, n, [next(ids) for _ in range(messages)])
         for table, some in rows.items():
             _write(self.work, table, some)
 
-    def _ids(self, count: int) -> Sequence[int]:
+    def _ids(self, table: Table, count: int) -> Sequence[int]:
         if self.work.is_sqlite:
-            first = self.work.session.execute(select(func.coalesce(func.max(queries.T.id), 0))).scalar_one() + 1
+            highest = select(func.coalesce(func.max(table.c.id), 0))
+            first = self.work.session.execute(highest).scalar_one() + 1
             return range(first, first + count)
-        numbers = text("SELECT nextval(pg_get_serial_sequence('tickets', 'id')) FROM generate_series(1, :count)")
-        return self.work.session.execute(numbers, {"count": count}).scalars().all()
+        numbers = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
+        return self.work.session.execute(numbers, {"name": table.name, "count": count}).scalars().all()
 
-    def _ticket(self, rows: Rows, ticket_id: int, n: int, messages: int) -> None:
+    def _ticket(self, rows: Rows, ticket_id: int, n: int, messages: Sequence[int]) -> None:
         chance = Random(n)  # noqa: S311 - the same tickets each time are what is wanted
         draft = self._opened(chance, ticket_id, n)
         columns = draft.columns
@@ -136,16 +138,22 @@ class Generator:
         author = cast(str, draft.names["reporter"])
         history = [_entry(ticket_id, columns["created_at"], author, "created", None, created)]
         talk = []
-        for at, status in _life(chance, columns["created_at"], messages):
+        ids = iter(messages)
+        for at, status in _life(chance, columns["created_at"], len(messages)):
             author = chance.choice(list(self.users))
             if status is None:
                 internal = chance.random() < 0.4
                 direction = "internal" if internal else chance.choice(("inbound", "outbound"))
                 body = _text(chance, 12)
                 talk.append((body, internal))
-                message = {"ticket_id": ticket_id, "direction": direction, "body": body}
+                message = {"id": next(ids), "ticket_id": ticket_id, "direction": direction, "body": body}
                 rows[_MESSAGES].append({**message, "author": author, "created_at": at})
-                history.append(_entry(ticket_id, at, author, "message", None, direction))
+                told = {"id": message["id"], "direction": direction}
+                history.append(_entry(ticket_id, at, author, "message", None, told) | {"internal": internal})
+                if not internal:
+                    columns |= {"last_contact_at": at, "last_contact_direction": direction}
+                if direction == "outbound":
+                    draft.answered(at)
             else:
                 history.append(_entry(ticket_id, at, author, "status", draft.status, status))
                 draft.step(status, at)
@@ -230,7 +238,7 @@ def _plain(value: Any) -> Any:
 
 def _entry(ticket_id: int, at: datetime, author: str, field: str, old: Any, new: Any) -> dict[str, Any]:
     found = {"ticket_id": ticket_id, "at": at, "author": author, "cause": "deskplane seed"}
-    return {**found, "field": field, "old": old, "new": new}
+    return {**found, "field": field, "old": old, "new": new, "internal": False}
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
