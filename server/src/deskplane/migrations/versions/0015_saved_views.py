@@ -1,6 +1,6 @@
 """Saved views of tickets.
 
-Revision: 0014, after: 0013
+Revision: 0015, after: 0014
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from alembic import op
 
 from deskplane.kernel.columns import Instant, Json
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
