@@ -196,3 +196,26 @@ def test_contacts_and_assets_come_back_from_an_export(desk: Api) -> None:
     assert exported["assets"] == [{"customer": "ACME", "name": "printer 4", "contacts": ["kim@acme.example"]}]
     assert all("assets" not in contact for contact in exported["contacts"])
     assert whole(desk, exported)["changed"] is False
+
+
+@pytest.mark.feature("F018", "F019", "F022")
+def test_what_is_known_of_a_person_is_kept_until_he_is_deleted_for_good(desk: Api) -> None:
+    desk.apply("departments", name="Desk")
+    fields = {
+        "email": "ann@acme.example",
+        "first_name": "Ann",
+        "last_name": "Lee",
+        "phone": "+49 89 1234567",
+        "position": "Office manager",
+        "customer": "ACME",
+        "department": "Desk",
+        "notes": "Speaks French.\nAway on Fridays.",
+    }
+    before = dump(desk.desk)["contacts"]
+    address = f"/contacts/{desk.apply('contacts', **fields)['after']['id']}"
+    made = desk.call("GET", address)
+    assert made == made | fields
+    assert made in desk.call("GET", "/contacts")["items"]
+    assert desk.apply("contacts", **fields)["action"] == "none"
+    desk.call("DELETE", address, status=204)
+    assert dump(desk.desk)["contacts"] == before

@@ -157,3 +157,19 @@ def test_an_unresolved_reference_alone_is_a_change_too(api: Api) -> None:
     body = {"name": "ACME", "sla_policy": "later"}
     planned = api.call("POST", "/customers/apply?dry_run=true&allow_unresolved=true", body)
     assert (planned["action"], [entry["field"] for entry in planned["changes"]]) == ("update", ["sla_policy"])
+
+
+@pytest.mark.feature("F002", "F028")
+def test_a_customer_is_made_changed_and_deleted_with_what_is_known_of_it(api: Api) -> None:
+    fields = {"name": "ACME", "address": "Main Street 1\n80331 Munich", "notes": "Call before ten."}
+    address = f"/customers/{api.apply('customers', **fields)['after']['id']}"
+    made = api.call("GET", address)
+    assert made == made | fields
+    agent = api.as_user("mia", roles=["agent"], memberships=[{"customer": "ACME", "role": "owner"}])
+    assert agent.call("GET", address)["address"] == fields["address"]
+    for method, body in (("PATCH", {"notes": "x"}), ("DELETE", None)):
+        assert agent.call(method, address, body, status=403)["missing_permission"] == "customers:manage"
+    changed = api.call("PATCH", address, {"name": "ACME Ltd", "notes": "Call after ten."})
+    assert changed == made | {"name": "ACME Ltd", "notes": "Call after ten."}
+    api.call("DELETE", address, status=204)
+    assert api.call("GET", "/customers")["items"] == []

@@ -82,3 +82,25 @@ def test_a_mail_template_is_about_an_event_that_there_is(api: Api) -> None:
         ("#/subject", "required"),
         ("#/body_text", "required"),
     }
+
+
+@pytest.mark.feature("F064", "F065", "F066")
+@pytest.mark.parametrize("sort", ["email", "ticket"])
+def test_a_template_of_either_type_keeps_all_of_its_texts(api: Api, sort: str) -> None:
+    api.apply("users", username="mia")
+    fields = {
+        "name": "more details",
+        "type": sort,
+        "subject": "We need to know more",
+        "body_html": "<p>What did you <b>see</b>?</p>",
+        "body_text": "What did you *see*?\n",
+        "author": "mia",
+    }
+    address = f"/templates/{api.apply('templates', **fields)['after']['id']}"
+    made = api.call("GET", address)
+    assert made == made | fields
+    assert (made["created_at"], made["updated_at"]) == ("2026-03-02T09:00:00Z", "2026-03-02T09:00:00Z")
+    other = {"email": "ticket", "ticket": "email"}[sort]
+    changed = api.apply("templates", name="more details", type=other)
+    assert [entry["field"] for entry in changed["changes"]] == ["type"]
+    assert changed["after"]["body_html"] == fields["body_html"]

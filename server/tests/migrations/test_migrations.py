@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -253,6 +254,28 @@ def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
     answers = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], answers
     assert sorted(out.strip() for out, _ in answers) == sorted(["None", *[migrations.head()] * 2])
+
+
+@pytest.mark.feature("F260")
+@pytest.mark.parametrize(("on_start", "found"), [("true", migrations.head()), ("false", None)], ids=["on", "off"])
+def test_a_server_brings_its_database_up_to_date_before_it_serves(
+    empty_url: str, on_start: str, found: str | None
+) -> None:
+    program = "from deskplane import cli, serving; serving.run = lambda settings: print('serving'); cli.main(['serve'])"
+    variables = {
+        "DESKPLANE_SECRET_KEY": "vX3kq9Zt7Lw2Rb8Nc5Hd1Gf6Js4Kp0Ym-Qe",
+        "DESKPLANE_DATABASE_URL": empty_url,
+        "DESKPLANE_BIND": "127.0.0.1:0",
+        "DESKPLANE_MIGRATE_ON_START": on_start,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | variables, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "serving\n"), done.stderr
+    desk = make_desk(settings(empty_url))
+    with desk.database.writing.connect() as connection:
+        assert migrations.revision_of(connection) == found
+    desk.database.dispose()
 
 
 def test_a_database_that_a_newer_version_made_is_refused(empty_url: str) -> None:

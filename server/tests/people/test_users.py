@@ -331,3 +331,38 @@ def test_the_last_use_of_keys_is_noted_also_after_the_database_failed(api: Api) 
         with api.desk.database.transaction(write=False) as session:
             found = session.execute(select(ApiKey.last_used_at).where(ApiKey.id == key_id)).scalar_one()
     assert found == api.desk.clock.now()
+
+
+# --- what is known of a user
+
+
+@pytest.mark.feature("F192", "F214", "F215")
+def test_an_administrator_makes_a_user_and_changes_name_address_role_and_habits(api: Api, clerk: Api) -> None:
+    api.apply("customers", name="ACME")
+    fields = {"username": "mia", "email": "mia@example.org", "first_name": "Mia", "last_name": "Lee", "roles": ["user"]}
+    address = f"/users/{api.apply('users', **fields)['after']['id']}"
+    made = api.call("GET", address)
+    assert made == made | fields | {"start_page": "overview", "starred_customer": None}
+    change = {
+        "email": "mia@example.com",
+        "first_name": "Maria",
+        "roles": ["agent"],
+        "start_page": "tickets",
+        "starred_customer": "ACME",
+    }
+    api.call("PATCH", address, change)
+    assert api.call("GET", address) == made | change
+    assert clerk.request("PATCH", address, {"first_name": "x"}).status_code == 422, "her rights go beyond his"
+    agent = api.as_user("tom", roles=["agent"])
+    assert agent.call("PATCH", address, {"first_name": "x"}, status=403)["missing_permission"] == "users:manage"
+
+
+@pytest.mark.feature("F207")
+def test_a_password_is_kept_as_argon2id_with_a_salt_of_its_own(api: Api) -> None:
+    for name in ("mia", "ned"):
+        api.apply("users", username=name, password="correct horse")
+    kept = [_password(api, name) or "" for name in ("mia", "ned")]
+    assert all(re.fullmatch(r"\$argon2id\$v=19\$m=\d{5,},t=\d+,p=\d+\$[^$]{20,}\$[^$]{40,}", found) for found in kept)
+    assert kept[0] != kept[1]
+    assert password_matches("correct horse", kept[0])
+    assert not password_matches("correct horsf", kept[0])

@@ -373,3 +373,21 @@ def test_due_before_finds_running_clocks_only(api: Api) -> None:
     query = "/tickets?due_before=2026-03-02T10:00:01Z"
     assert [ticket["title"] for ticket in api.call("GET", query)["items"]] == ["soon"]
     assert api.call("GET", "/tickets?due_before=2026-03-02T10:00:00Z")["items"] == []
+
+
+@pytest.mark.feature("F107", "F108")
+def test_a_policy_keeps_what_it_promises_and_promises_nothing_while_it_is_off(api: Api) -> None:
+    fields = {
+        "name": "p",
+        "description": "For all.",
+        "response_minutes": "30m",
+        "resolution_minutes": "1d",
+        "enabled": False,
+    }
+    made = api.apply("sla-policies", **fields)["after"]
+    assert made == made | fields | {"response_minutes": 30, "resolution_minutes": 1440}
+    assert api.apply("sla-policies", **{**fields, "response_minutes": "0.5h"}, status=422)
+    assert api.apply("sla-policies", **{**fields, "resolution_minutes": "24h"})["action"] == "none"
+    assert opened(api)["sla"]["policy"] is None
+    api.apply("sla-policies", name="p", enabled=True)
+    assert opened(api)["sla"]["policy"] == "p"

@@ -191,6 +191,7 @@ def test_a_cursor_belongs_to_its_order_and_cannot_be_forged(api: Api) -> None:
     assert mia.call("GET", f"/tickets?limit=1&sort=number&cursor={cursor}")["items"] == [], "a cursor gives no rights"
 
 
+@pytest.mark.feature("F125")
 def test_a_list_holds_no_rendered_description_and_else_what_the_ticket_holds(api: Api) -> None:
     ticket = opened(api, description="*x*", tags=["a"])
     item = api.call("GET", "/tickets")["items"][0]

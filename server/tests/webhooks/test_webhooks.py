@@ -167,3 +167,23 @@ def test_scheme_and_host_of_an_address_are_the_same_in_any_case(api: Api) -> Non
     made = api.apply("webhooks", name="hook", url="HTTPS://Hooks.EXAMPLE/Path?Q=A#F")
     assert made["after"]["url"] == "https://hooks.example/Path?Q=A#F"
     assert api.apply("webhooks", name="hook", url="https://hooks.example/Path?Q=A#F")["action"] == "none"
+
+
+@pytest.mark.feature("F164", "F165")
+def test_a_webhook_keeps_what_it_is_told_and_speaks_json_unless_it_is_told_otherwise(api: Api) -> None:
+    plain = api.apply("webhooks", name="plain", url=URL)["after"]
+    assert (plain["method"], plain["headers"]) == ("POST", {"Content-Type": "application/json"})
+    assert (plain["enabled"], plain["events"], plain["body"]) == (True, [], None)
+    fields = {
+        "name": "chat",
+        "description": "The room of the night shift.",
+        "url": URL,
+        "method": "PUT",
+        "headers": {"Content-Type": "application/vnd.chat+json", "X-Room": "night"},
+        "body": {"text": "${event}: ${subject}"},
+        "events": ["ticket_closed", "ticket_created"],
+        "enabled": False,
+    }
+    address = f"/webhooks/{api.apply('webhooks', **fields)['after']['id']}"
+    made = api.call("GET", address)
+    assert made == made | fields
