@@ -9,13 +9,16 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 from ticket_help import EVERYTHING, changed, listed, opened, person
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
+from deskplane.desks.queries import departments_of
 from deskplane.kernel.folding import words
-from deskplane.tickets import service
+from deskplane.people.service import actor_of
+from deskplane.tickets import search, service
+from deskplane.tickets.models import Ticket
 from statements import recorded
 
 
@@ -199,6 +202,23 @@ def test_nobody_finds_what_he_may_not_see(api: Api) -> None:
     assert len(listed(people["both"])) == 3
     assert listed(people["reporter"]) == ["canary of the reporter"]
     assert listed(people["nobody"]) == []
+
+
+def test_the_rights_are_part_of_what_the_index_is_asked(api: Api, desk: Desk) -> None:
+    """Without looking at a ticket's row the index answers no more than the caller may see."""
+    api.apply("customers", name="ours")
+    member = [{"customer": "ours", "role": "member"}]
+    person(api, "mia", "tickets:view_all_departments", memberships=member)
+    for customer in ("ours", None, None):
+        opened(api, "canary", customer=customer)
+    opened(api, "canary", assignee="root")
+    with desk.database.transaction(write=False) as session:
+        work = desk.command_line(session)
+        user = session.execute(text("SELECT id FROM users WHERE username = 'mia'")).scalar_one()
+        everyone = session.execute(select(Ticket.id).where(search.matching(work, "canary"))).scalars().all()
+        work.actor = actor_of(session, user, departments_of)
+        hers = session.execute(select(Ticket.id).where(search.matching(work, "canary"))).scalars().all()
+    assert (len(everyone), len(hers)) == (4, 1)
 
 
 def test_a_ticket_that_moved_is_not_found_by_who_had_it(api: Api) -> None:
