@@ -127,6 +127,7 @@ def killed(api: Api, desk: Desk, url: str, directory: Path, count: int, kills: i
     assert_whole(desk, numbers)
 
 
+@pytest.mark.feature("F054")
 def test_parallel_clients_leave_no_duplicate_and_no_gap(
     api: Api, desk: Desk, database_url: str, tmp_path: Path
 ) -> None:

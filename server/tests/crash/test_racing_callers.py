@@ -30,6 +30,7 @@ def apis(api: Api, database_url: str) -> Any:
         desk.database.dispose()
 
 
+@pytest.mark.feature("F089")
 def test_parallel_appliers_with_one_key_make_one_ticket(api: Api, apis: list[Api]) -> None:
     api.apply("customers", name="ACME")
     for body in (

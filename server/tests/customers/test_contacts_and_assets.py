@@ -125,6 +125,7 @@ def test_a_plan_may_name_a_customer_that_is_not_there_yet(desk: Api) -> None:
     assert dump(desk.desk) == before
 
 
+@pytest.mark.feature("F001")
 def test_who_is_no_member_sees_neither_contacts_nor_assets(desk: Api) -> None:
     desk.apply("contacts", email="nobody@example.org")
     member = desk.as_user("mia", roles=["agent"], memberships=[{"customer": "ACME", "role": "viewer"}])

@@ -92,6 +92,7 @@ def test_features_and_quotas_need_a_permission_of_their_own(api: Api) -> None:
     keeper.apply("customers", status=403, name="ACME", features=None)
 
 
+@pytest.mark.feature("F001", "F185")
 def test_members_see_their_customers_only(api: Api) -> None:
     for name in ("ACME", "Secret Ltd"):
         api.apply("customers", name=name)

@@ -120,6 +120,7 @@ def test_the_order_of_transitions_and_final_statuses_is_no_change(review: Api) -
     assert review.apply("workflows", **{**REVIEW, **shuffled})["action"] == "none"
 
 
+@pytest.mark.feature("F070")
 def test_tickets_follow_a_declared_workflow(review: Api) -> None:
     number = opened(review)
     refused = review.call("PATCH", f"/tickets/{number}", {"status": "resolved"}, status=422)

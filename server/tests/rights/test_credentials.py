@@ -53,6 +53,7 @@ def test_a_key_may_come_in_three_headers(mia: Api) -> None:
         assert _status(mia, **headers) == 401, headers
 
 
+@pytest.mark.feature("F197")
 def test_every_key_that_does_not_work_is_answered_alike(api: Api, mia: Api) -> None:
     """Who guesses learns nothing of what there is."""
     key = mia.key or ""

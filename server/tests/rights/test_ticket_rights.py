@@ -161,6 +161,7 @@ def path_of(operation: Operation, number: str, ids: dict[str, int] | None = None
     return operation.path.format_map(values)
 
 
+@pytest.mark.feature("F001")
 def test_a_foreign_ticket_answers_exactly_as_one_that_there_is_not(api: Api) -> None:
     api.apply("customers", name="foreign")
     number = api.call("POST", "/tickets", {"title": "x", "customer": "foreign"}, status=201)["number"]

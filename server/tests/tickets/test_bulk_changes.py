@@ -37,7 +37,7 @@ def test_each_ticket_is_closed_without_a_comment(api: Api, desk: Desk) -> None:
     assert sorted(closed) == numbers, "each is closed once"
 
 
-@pytest.mark.feature("F134")
+@pytest.mark.feature("F133", "F134")
 def test_a_deletion_needs_its_own_permission_and_takes_each_for_good(api: Api) -> None:
     numbers = [opened(api)["number"] for _ in range(2)]
     agent = person(api, "mia", "tickets:edit", "tickets:close", *EVERYTHING)

@@ -112,6 +112,7 @@ def test_rights_act_at_the_next_request(api: Api, tickets: dict[str, str]) -> No
     mia.call("GET", "/tickets", status=401)
 
 
+@pytest.mark.feature("F091")
 def test_a_requester_reads_no_internal_message_and_no_history_of_internal_fields(api: Api) -> None:
     rita = api.as_user("rita", roles=["requester"])
     number = opened(rita, "mine", tags=["secret-tag"])["number"]
