@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from servers import BenchmarkError, Desk, Generator, Server
 
 SMALL = 10_000
 ROUNDS, SLICE = 5, 0.5
-RATIO, COUNTS_MS = 1.5, 5.0
+RATIO, COUNTS_MS, LOCK_MS = 1.5, 5.0, 50.0
+MOST_WRITES = 20_000
 DATABASES = ("sqlite", "postgresql")
 Requests = list[list[Any]]
 
 
-def started(stack: ExitStack, directory: Path, tickets: int, url: str | None) -> Server:
+def started(stack: ExitStack, directory: Path, tickets: int, url: str | None) -> tuple[Desk, Server]:
     """A desk of so many tickets, serving with one worker, so that nothing but its size tells it from the other."""
     desk = Desk(directory)
     if url is not None:
@@ -44,7 +46,7 @@ def started(stack: ExitStack, directory: Path, tickets: int, url: str | None) ->
     server = desk.start(1, 4, key)
     stack.callback(server.stop)
     server.wait()
-    return server
+    return desk, server
 
 
 def requests(server: Server, tickets: int) -> dict[str, Requests]:
@@ -103,6 +105,41 @@ def measured(generator: Generator, servers: tuple[Server, Server], tickets: int,
             yield Row(f"{label}: {name}, {tickets:,} / {SMALL:,}", value, at_most=RATIO, detail=detail, rounds=ratios)
 
 
+def recalculated(desk: Desk, server: Server, label: str) -> Iterator[Row]:
+    """How long somebody who writes waits while every open ticket is put under another calendar."""
+    windows = [{"from": "08:00", "to": "17:00"}]
+    configuration = {
+        "calendars": [{"name": "bench", "time_zone": "Europe/Berlin", "hours": {"monday": windows}}],
+        "sla_policies": [{"name": "bench", "position": 0, "resolution_minutes": "4h", "calendar": "bench"}],
+    }
+    newest = f"{TICKETS}?open=true&sort=-created_at&limit=1"  # the last one that is come to
+
+    def settled() -> bool:
+        return not server.ask("GET", newest)["items"][0]["sla"]["recalculating"]
+
+    def write(turn: int) -> float:
+        begun = time.perf_counter()
+        server.ask("POST", "/api/v1/labels/apply", {"name": "bench", "color": f"#{turn % 4096:06x}"})
+        return (time.perf_counter() - begun) * 1000
+
+    alone = [write(turn) for turn in range(200)]
+    with desk.worker():
+        server.ask("POST", "/api/v1/configuration/apply", {"configuration": configuration})
+        configuration["calendars"][0]["hours"] = {"tuesday": windows}
+        while not settled():
+            time.sleep(0.1)
+        server.ask("POST", "/api/v1/configuration/apply", {"configuration": configuration})
+        waited = [write(0)]
+        while not settled() and len(waited) < MOST_WRITES:
+            waited.append(write(len(waited)))
+    detail = (
+        f"median {statistics.median(waited):.1f} ms, longest {max(waited):.0f} ms of {len(waited)}; "
+        f"alone {statistics.median(alone):.1f} ms, longest {max(alone):.0f} ms"
+    )
+    name = f"{label}: p99 of a write while open tickets are recalculated"
+    yield Row(name, percentile(sorted(waited), 0.99), " ms", at_most=LOCK_MS, detail=detail)
+
+
 def addresses(stack: ExitStack, database: str, directory: Path) -> list[str | None]:
     """Addresses of two empty databases; none for SQLite, which makes its own."""
     if database == "sqlite":
@@ -140,8 +177,10 @@ def main() -> int:
                 sizes = zip(
                     ("small", "large"), (SMALL, options.tickets), addresses(stack, database, where), strict=True
                 )
-                small, large = (started(stack, where / name, count, url) for name, count, url in sizes)
-                for row in measured(generator, (small, large), options.tickets, database):
+                (_, small), (desk, large) = (started(stack, where / name, count, url) for name, count, url in sizes)
+                for row in chain(
+                    measured(generator, (small, large), options.tickets, database), recalculated(desk, large, database)
+                ):
                     rows.append(row)
                     print(row, flush=True)
     except BenchmarkError as error:

@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,6 +200,19 @@ class Desk:
         server = _start("deskplane", arguments, self.environment, port, self.directory / "desk.log")
         server.key = key
         return server
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """A worker beside the server."""
+        with (self.directory / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                [command("deskplane"), "worker"], env={**os.environ, **self.environment}, stdout=log, stderr=log
+            )
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
 
 
 class Generator:
