@@ -103,6 +103,46 @@ options:
         description:
           - When it was moved, as the asset says, for example V(2027-01-15T09:00:00Z).
         type: str
+  links:
+    description:
+      - Links to other tickets. What is given replaces what was there, as far as the key's owner sees it; links that are
+        to stay must be given, too. The order does not matter.
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description:
+          - What the ticket is to the other one.
+        type: str
+        required: true
+        choices: [relates_to, duplicates, causes, blocks, parent_of, duplicated_by, caused_by, blocked_by, child_of]
+      ticket:
+        description:
+          - Number of the other ticket.
+        type: str
+        required: true
+  references:
+    description:
+      - What it refers to outside of the desk. What is given replaces what was there. The order does not matter.
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description:
+          - What it is.
+        type: str
+        required: true
+        choices: [board_card, pull_request, issue, pipeline, url]
+      title:
+        description:
+          - What to call it.
+        type: str
+        required: true
+      url:
+        description:
+          - Where it is, of http or https, without credentials.
+        type: str
+        required: true
   tags:
     description:
       - Free words. The order does not matter.
@@ -193,6 +233,19 @@ EXAMPLES = r"""
       asset: printer 4
       at: "2027-01-15T09:00:00Z"
 
+- name: Say which pipeline failed, and which problem causes it
+  deskplane.helpdesk.ticket:
+    customer: Example Ltd
+    title: Deployment of the shop failed
+    correlation_key: deploy/shop/production
+    links:
+      - type: caused_by
+        ticket: TKT-000007
+    references:
+      - type: pipeline
+        title: Deployment 4711
+        url: https://git.example.com/shop/pipelines/4711
+
 - name: Resolve the incident after the next good deployment, if there is one
   deskplane.helpdesk.ticket:
     customer: Example Ltd
@@ -266,6 +319,16 @@ ticket:
     movement:
       description: The movement that it is about, with the names C(asset) and C(at).
       type: dict
+    links:
+      description: Its links to other tickets.
+      type: list
+      elements: dict
+      returned: when O(links) is given
+    references:
+      description: What it refers to outside of the desk.
+      type: list
+      elements: dict
+      returned: when O(references) is given
     tags:
       description: Free words.
       type: list
@@ -378,6 +441,15 @@ def repetition(wanted):
 
 TEXT = {"type": "str"}
 WORDS = {"type": "list", "elements": "str"}
+NEEDED = {"type": "str", "required": True}
+LINK = dict(
+    NEEDED,
+    choices=[
+        *("relates_to", "duplicates", "causes", "blocks", "parent_of"),
+        *("duplicated_by", "caused_by", "blocked_by", "child_of"),
+    ],
+)
+REFERENCE = dict(NEEDED, choices=["board_card", "pull_request", "issue", "pipeline", "url"])
 
 DECLARATION = Ticket(
     kind="ticket",
@@ -404,6 +476,8 @@ DECLARATION = Ticket(
         "contact": TEXT,
         "assets": WORDS,
         "movement": {"type": "dict", "options": {"asset": TEXT, "at": TEXT}},
+        "links": {"type": "list", "elements": "dict", "options": {"type": LINK, "ticket": NEEDED}},
+        "references": {"type": "list", "elements": "dict", "options": {"type": REFERENCE, "title": NEEDED, "url": NEEDED}},
         "tags": WORDS,
         "labels": WORDS,
         "source": {"type": "str", "choices": ["api", "console", "portal", "email", "ansible"]},

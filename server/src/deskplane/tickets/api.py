@@ -28,6 +28,7 @@ from deskplane.tickets import (
     moving_api,
     opening,
     queries,
+    related,
     removal,
     service,
     sla_api,
@@ -137,7 +138,9 @@ def operations() -> Iterable[Operation]:
     """Every operation on tickets."""
     thing = object_schema(described(TicketAnswer()), answer=True)
     entry = object_schema(described(HistoryEntry()), answer=True)
-    outcome = outcome_schema(thing)
+    applied = described(TicketApply())
+    declared = {name: applied[name].json_schema(answer=True) for name in related.NAMES}  # answered where they are given
+    outcome = outcome_schema({**thing, "properties": {**thing["properties"], **declared}})
     yield Operation(
         "create_ticket",
         "POST",

@@ -16,17 +16,9 @@ from deskplane.tickets import queries, references, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import History, Ticket, TicketLink
 from deskplane.tickets.queries import T
+from deskplane.tickets.schemas import LINK_INVERSES as INVERSES
 
-INVERSES = {
-    "relates_to": "relates_to",
-    "duplicates": "duplicated_by",
-    "causes": "caused_by",
-    "blocks": "blocked_by",
-    "parent_of": "child_of",
-}
-"""Each type of link, as the first ticket shows it and as the second does."""
 FORWARD = {inverse: name for name, inverse in INVERSES.items()}
-TYPES = (*INVERSES, *(name for name in FORWARD if name not in INVERSES))
 PARENT = "parent_of"
 NAMING = ("link", "merged", "merged_into", "split_off", "split_from")
 """Fields of history that name another ticket."""

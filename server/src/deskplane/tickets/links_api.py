@@ -11,14 +11,14 @@ from sqlalchemy import Table
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.etag import etag, require_match
-from deskplane.kernel.fields import Choice, Moment, Text, Url, Whole
+from deskplane.kernel.fields import Choice, Moment, Text, Whole
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import invalid_field, not_found
 from deskplane.tickets import links, outside, queries, service
 from deskplane.tickets.announcements import announce
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import TicketLink
-from deskplane.tickets.schemas import Page
+from deskplane.tickets.schemas import LINK_TYPES, MOST_REFERENCES, DeclaredReference, Page
 
 ONE = "/api/v1/tickets/{number}"
 ACCESS = ("tickets:access",)
@@ -28,19 +28,15 @@ _LINK_ID = cast(Table, TicketLink.__table__).c.id
 class LinkEntry(Schema):
     """A link, as the ticket shows it."""
 
-    type = Choice("What the ticket is to the other one.", links.TYPES, read_only=True)
+    type = Choice("What the ticket is to the other one.", LINK_TYPES, read_only=True)
     ticket = Text("Number of the other ticket.", read_only=True)
     title = Text("Its title.", read_only=True)
     status = Text("Its status.", read_only=True)
     url = Text("Its address.", read_only=True)
 
 
-class ReferenceFields(Schema):
+class ReferenceFields(DeclaredReference):
     """A reference to something outside of the desk."""
-
-    type = Choice("What it is.", outside.TYPES, required=True)
-    title = Text("What to call it.", longest=300, shortest=1, required=True)
-    url = Url("Where it is; of http or https, without credentials.", required=True)
 
     always = ("type", "title", "url")
 
@@ -83,8 +79,8 @@ def _both(call: Call) -> tuple[Draft, str, Draft]:
     type_ = call.path["type"]
     links.queue(call, [type_])
     draft, other = links.load_both(call, call.path["number"], call.path["other"])
-    if type_ not in links.TYPES:
-        raise invalid_field("type", "not_allowed", f"must be one of {', '.join(links.TYPES)}", list(links.TYPES))
+    if type_ not in LINK_TYPES:
+        raise invalid_field("type", "not_allowed", f"must be one of {', '.join(LINK_TYPES)}", list(LINK_TYPES))
     require_match(call.if_match, draft.columns["version"])
     return draft, type_, other
 
@@ -153,7 +149,7 @@ def operations() -> Iterable[Operation]:
     whole = {
         "type": "object",
         "required": ["items"],
-        "properties": {"items": {"type": "array", "items": reference, "maxItems": outside.MOST}},
+        "properties": {"items": {"type": "array", "items": reference, "maxItems": MOST_REFERENCES}},
     }
     common: dict[str, Any] = {"tag": "tickets", "permission": ACCESS}
     yield Operation(
@@ -177,7 +173,7 @@ def operations() -> Iterable[Operation]:
         write=True,
         etag=True,
         answers={204: ("They are linked.", None)},
-        description=f"`type` is one of {', '.join(links.TYPES)}: what the first ticket is to the other. Both show the "
+        description=f"`type` is one of {', '.join(LINK_TYPES)}: what the first ticket is to the other. Both show the "
         "link, each from its side. A link that is there already is no change.",
         **common,
     )

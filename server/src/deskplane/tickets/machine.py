@@ -18,14 +18,14 @@ from deskplane.customers.models import Customer
 from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
-from deskplane.tickets import assets, chronicle, contacts, queries, references, removal, service
+from deskplane.tickets import assets, chronicle, contacts, queries, references, related, removal, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 
 IDENTITY = ("title", "description")
 """Set at creation and then left alone, unless `update_fields` names them: fifty hosts report one trouble in fifty
 wordings."""
-OPTIONS = ("state", "on_repeat", "reopen_within", "update_fields", "comment", "source")
+OPTIONS = ("state", "on_repeat", "reopen_within", "update_fields", "comment", "source", *related.NAMES)
 
 
 @dataclass
@@ -86,6 +86,7 @@ def _apply(work: Work, body: Mapping[str, Any]) -> Applied:
     elif body.get("customer") is not None:
         # or else a misspelt customer would make of every recovery one that finds nothing to do
         references.require_customer(work, body["customer"])
+    related.queue(work, body)
     _one_at_a_time(work, body)
     open_one = _find(work, body, Ticket.status.not_in(ENDED), newest_first=False)
     if state == "present":
@@ -153,8 +154,12 @@ def _ended_otherwise(work: Work, body: Mapping[str, Any], state: str) -> Draft |
     return _find(work, body, Ticket.status == "resolved", newest_first=True)
 
 
-def _applied(work: Work, draft: Draft, action: str, before: dict[str, Any] | None) -> Applied:
-    after = service.shown(work, draft)
+def _shown(work: Work, draft: Draft, body: Mapping[str, Any]) -> dict[str, Any]:
+    return service.shown(work, draft) | related.shown(work, draft, body)
+
+
+def _applied(work: Work, draft: Draft, body: Mapping[str, Any], action: str, before: dict[str, Any] | None) -> Applied:
+    after = _shown(work, draft, body)
     if work.dry_run and before is None:
         after = _unassigned(after)
     return Applied(
@@ -205,7 +210,8 @@ def _open(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Appl
     if body.get("comment") is not None:
         work.actor.need("tickets:comment")
         chronicle.add_message(work, draft, body["comment"])
-    return _applied(work, draft, "create", None)
+    related.declare(work, draft, body)
+    return _applied(work, draft, body, "create", None)
 
 
 def _follow(given: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,7 +221,7 @@ def _follow(given: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _repeat(work: Work, draft: Draft, given: Mapping[str, Any], body: Mapping[str, Any]) -> Applied:
-    before = service.shown(work, draft)
+    before = _shown(work, draft, body)
     on_repeat = body.get("on_repeat") or "ignore"
     if on_repeat == "count":
         draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
@@ -234,10 +240,15 @@ def _changed(
     counted: bool = False,
     comment: str | None = None,
 ) -> Applied:
-    changed = service.change(
-        work, draft, _follow(given, body), comment=comment, earlier={"occurrences": before["occurrences"]}
+    earlier = {"occurrences": before["occurrences"]}
+    changed = related.changing(
+        work,
+        draft,
+        body,
+        lambda: service.change(work, draft, _follow(given, body), comment=comment, earlier=earlier),
     )
-    return _applied(work, draft, "update" if changed or counted or comment is not None else "none", before)
+    action = "update" if changed or counted or comment is not None else "none"
+    return _applied(work, draft, body, action, before)
 
 
 def _reopen(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Applied | None:
@@ -253,11 +264,12 @@ def _reopen(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Ap
     status = body.get("status") or _first_open(work, draft)
     if status is None:
         return None
-    before = service.shown(work, draft)
+    before = _shown(work, draft, body)
     draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
     wanted = _follow(given, body) | {"status": status}
     service.change(work, draft, wanted, comment=body.get("comment"), earlier={"occurrences": before["occurrences"]})
-    return _applied(work, draft, "update", before)
+    related.declare(work, draft, body)
+    return _applied(work, draft, body, "update", before)
 
 
 def _first_open(work: Work, draft: Draft) -> str | None:
@@ -270,7 +282,7 @@ def _first_open(work: Work, draft: Draft) -> str | None:
 def _end(work: Work, draft: Draft, state: str, body: Mapping[str, Any]) -> Applied:
     before = service.shown(work, draft)
     changed = service.change(work, draft, {"status": state}, comment=body.get("comment"))
-    return _applied(work, draft, "update" if changed else "none", before)
+    return _applied(work, draft, {}, "update" if changed else "none", before)
 
 
 def _delete(work: Work, draft: Draft) -> Applied:

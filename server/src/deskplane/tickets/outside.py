@@ -12,9 +12,8 @@ from deskplane.kernel.work import Work
 from deskplane.tickets import links, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import TicketReference
+from deskplane.tickets.schemas import MOST_REFERENCES as MOST
 
-TYPES = ("board_card", "pull_request", "issue", "pipeline", "url")
-MOST = 200
 PARTS = ("type", "title", "url")
 
 

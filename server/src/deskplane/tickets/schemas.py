@@ -7,13 +7,24 @@ from typing import Any
 from marshmallow import Schema, ValidationError, validates_schema
 
 from deskplane.customers.contacts import Address
-from deskplane.kernel.compound import AnyJson, Group, SetOf
-from deskplane.kernel.fields import Choice, Described, Flag, Minutes, Moment, Text, Whole, refuse
+from deskplane.kernel.compound import AnyJson, Group, Items, SetOf
+from deskplane.kernel.fields import Choice, Described, Flag, Minutes, Moment, Text, Url, Whole, refuse
 from deskplane.kernel.pagination import MAX_LIMIT
 from deskplane.kernel.words import EVENTS, PRIORITIES, STATUSES
 
 SOURCES = ("api", "console", "portal", "email", "ansible")
 TITLE_LENGTH = 300
+LINK_INVERSES = {
+    "relates_to": "relates_to",
+    "duplicates": "duplicated_by",
+    "causes": "caused_by",
+    "blocks": "blocked_by",
+    "parent_of": "child_of",
+}
+"""Each type of link, as the first ticket shows it and as the second does."""
+LINK_TYPES = tuple(dict.fromkeys([*LINK_INVERSES, *LINK_INVERSES.values()]))
+REFERENCE_TYPES = ("board_card", "pull_request", "issue", "pipeline", "url")
+MOST_REFERENCES = 200
 SORTS = (
     *("-updated_at", "updated_at", "-created_at", "created_at", "number", "-number"),
     *("due_at", "-due_at", "priority", "-priority", "reminders", "relevance"),
@@ -84,10 +95,38 @@ class TicketPatch(TicketFields):
     comment = Text("An internal message that goes with the change.", longest=60_000, shortest=1, block=True)
 
 
+class DeclaredLink(Schema):
+    """A link to another ticket, as it is declared."""
+
+    type = Choice("What the ticket is to the other one.", LINK_TYPES, required=True)
+    ticket = Text("Number of the other ticket.", longest=30, shortest=1, required=True)
+
+
+class DeclaredReference(Schema):
+    """A reference to something outside of the desk."""
+
+    type = Choice("What it is.", REFERENCE_TYPES, required=True)
+    title = Text("What to call it.", longest=TITLE_LENGTH, shortest=1, required=True)
+    url = Url("Where it is; of http or https, without credentials.", required=True)
+
+
 class TicketApply(TicketCreate):
     """What a ticket should be, said by a machine."""
 
     always = ()
+
+    links = Items(
+        "Links to other tickets; those that the caller sees and does not give are taken away.",
+        DeclaredLink,
+        named_by=("type", "ticket"),
+        most=200,
+    )
+    references = Items(
+        "References to what is outside of the desk; those that are not given are taken away.",
+        DeclaredReference,
+        named_by=("type", "url"),
+        most=MOST_REFERENCES,
+    )
 
     comment = Text(
         "An internal message: written when the ticket is opened or ended by this call, and on each repetition with "
