@@ -26,7 +26,7 @@ def refused(answer: Any) -> tuple[str, str]:
     return error["pointer"], error["code"]
 
 
-@pytest.mark.feature("F014", "F016")
+@pytest.mark.feature("F014")
 @pytest.mark.usefixtures("acme")
 def test_one_agent_too_many_is_refused(api: Api, desk: Desk) -> None:
     before = dump(desk)
