@@ -160,9 +160,12 @@ options:
     choices: [api, console, portal, email, ansible]
   comment:
     description:
-      - An internal message. It is written when this task opens or ends the ticket, and on each repetition with
+      - A message in Markdown. It is written when this task opens or ends the ticket, and on each repetition with
         O(on_repeat=comment).
     type: str
+  internal:
+    description: Whether O(comment) is for the desk alone, as without it. V(false) needs C(tickets:read_internal).
+    type: bool
   state:
     description:
       - V(present) opens the ticket, or changes the open one.
@@ -176,7 +179,7 @@ options:
       - What a repeated O(state=present) does to the ticket that is already open.
       - V(ignore), which is meant without it, changes nothing if nothing differs.
       - V(count) raises its number of occurrences.
-      - V(comment) adds O(comment) as an internal message.
+      - V(comment) adds O(comment) as a message.
     type: str
     choices: [ignore, count, comment]
   reopen_within:
@@ -252,6 +255,7 @@ EXAMPLES = r"""
     correlation_key: deploy/shop/production
     state: resolved
     comment: The next deployment succeeded.
+    internal: false
 """
 
 RETURN = r"""
@@ -343,24 +347,14 @@ ticket:
     correlation_key:
       description: By what it is recognised.
       type: str
-    occurrences:
-      description: How often it was reported.
-      type: int
-    reopened_count:
-      description: How often it was reopened.
-      type: int
-    created_at:
-      description: When it was opened.
-      type: str
-    updated_at:
-      description: When it was last changed.
-      type: str
-    resolved_at:
-      description: When it was resolved.
-      type: str
-    closed_at:
-      description: When it was closed.
-      type: str
+    occurrences: {description: "How often it was reported.", type: int}
+    reopened_count: {description: "How often it was reopened.", type: int}
+    created_at: {description: "When it was opened.", type: str}
+    updated_at: {description: "When it was last changed.", type: str}
+    resolved_at: {description: "When it was resolved.", type: str}
+    closed_at: {description: "When it was closed.", type: str}
+    last_contact_at: {description: "When the last message was written that is not internal.", type: str}
+    last_contact_direction: {description: "Whether that one was V(outbound) or V(inbound).", type: str}
     sla:
       description: The service level policy that applies, and the state and deadline of response and resolution.
       type: dict
@@ -482,6 +476,7 @@ DECLARATION = Ticket(
         "labels": WORDS,
         "source": {"type": "str", "choices": ["api", "console", "portal", "email", "ansible"]},
         "comment": TEXT,
+        "internal": {"type": "bool"},
         "state": {"type": "str", "choices": ["present", "resolved", "closed", "absent"]},
         "on_repeat": {"type": "str", "choices": ["ignore", "count", "comment"]},
         "reopen_within": {"type": "raw"},

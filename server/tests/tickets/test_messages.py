@@ -374,6 +374,54 @@ def test_a_deleted_ticket_takes_its_conversation_with_it(api: Api, desk: Desk) -
     assert dump(desk)["ticket_messages"] == []
 
 
+@pytest.mark.parametrize(
+    ("body", "event"),
+    [
+        ({"on_repeat": "comment"}, "comment_added"),
+        ({"on_repeat": "comment", "priority": "high"}, "comment_added"),
+        ({"on_repeat": "comment", "assignee": "root"}, "ticket_assigned"),
+        ({"state": "resolved"}, "comment_added"),
+        ({"state": "closed"}, "ticket_closed"),
+    ],
+)
+def test_a_comment_of_a_machine_may_be_public(api: Api, desk: Desk, body: dict[str, Any], event: str) -> None:
+    api.apply("sla-policies", name="p", response_minutes=240)
+    rita = api.as_user("rita", roles=["requester"])
+    wanted = {"title": "Disk", "correlation_key": "disk", "comment": "said"}
+    opened(rita, "Disk", correlation_key="disk")
+    api.call("POST", "/tickets/apply", {**wanted, "on_repeat": "comment"})
+    api.call("POST", "/tickets/apply", {**wanted, "on_repeat": "comment", "internal": True})
+    assert (messages(rita, NUMBER), response(api)) == ([], ("ok", None))
+    api.call("POST", "/tickets/apply", {**wanted, **body, "internal": False})
+    assert [entry["direction"] for entry in messages(rita, NUMBER)] == ["outbound"]
+    assert response(api)[0] == "met"
+    assert read(api, NUMBER)["last_contact_direction"] == "outbound"
+    assert events(desk)[1:] == [(event, NUMBER)]
+
+
+def test_a_ticket_that_is_opened_with_a_public_comment_is_not_answered_yet(api: Api, desk: Desk) -> None:
+    api.apply("sla-policies", name="p", response_minutes=240)
+    wanted = {"title": "Disk", "correlation_key": "disk", "comment": "said", "internal": False}
+    dry = api.call("POST", "/tickets/apply?dry_run=true", wanted)
+    made = api.call("POST", "/tickets/apply", wanted, status=201)
+    assert [change["field"] for change in dry["changes"]] == [change["field"] for change in made["changes"]]
+    assert api.call("POST", "/tickets/apply", wanted)["changed"] is False
+    assert response(api) == ("ok", None)
+    assert read(api, NUMBER)["last_contact_direction"] == "outbound"
+    assert events(desk) == [("ticket_created", NUMBER)]
+    wrote(api)
+    assert response(api)[0] == "met"
+
+
+def test_only_the_house_lets_a_machine_speak_in_public(api: Api) -> None:
+    lena = person(api, "lena", "tickets:comment", "tickets:create", "tickets:edit", *EVERYTHING)
+    wanted = {"title": "Disk", "comment": "said", "on_repeat": "comment"}
+    for _ in range(2):
+        refused = lena.call("POST", "/tickets/apply", {**wanted, "internal": False}, status=403)
+        assert refused["missing_permission"] == "tickets:read_internal"
+        lena.request("POST", "/tickets/apply", wanted)
+
+
 # --- templates
 
 

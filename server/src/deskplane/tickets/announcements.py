@@ -31,10 +31,13 @@ def announce(work: Work, event: str, ticket: Draft) -> None:
     )
 
 
-def event_of(changed: set[str], status: str) -> str | None:
-    """The one event that a request's changes make (domain: webhooks): closing alone, assigning alone, else updating."""
+def event_of(changed: set[str], status: str, *, public: bool = False) -> str | None:
+    """The one event that a request's changes make (domain: webhooks): closing alone, assigning alone, else what was
+    said in public, else updating."""
     if "status" in changed and status == "closed":
         return "ticket_closed"
     if "assignee" in changed:
         return "ticket_assigned"
+    if public:
+        return "comment_added"
     return "ticket_updated" if changed else None

@@ -109,9 +109,10 @@ class Draft:
         self._mind_pauses(now)
         self._set_clocks()
 
-    def answered(self, now: datetime) -> None:
-        """An agent wrote in public: the promise of a response is met, if it was not before."""
-        if self.columns["response_met_at"] is None:
+    def spoken(self, direction: str, now: datetime) -> None:
+        """Someone wrote in public; an agent's first such message meets the promise of a response."""
+        self.columns |= {"last_contact_at": now, "last_contact_direction": direction}
+        if direction == "outbound" and self.columns["response_met_at"] is None:
             self.columns["response_met_at"] = now
             self._set_clocks()
 

@@ -151,9 +151,7 @@ class Generator:
                 told = {"id": message["id"], "direction": direction}
                 history.append(_entry(ticket_id, at, author, "message", None, told) | {"internal": internal})
                 if not internal:
-                    columns |= {"last_contact_at": at, "last_contact_direction": direction}
-                if direction == "outbound":
-                    draft.answered(at)
+                    draft.spoken(direction, at)
             else:
                 history.append(_entry(ticket_id, at, author, "status", draft.status, status))
                 draft.step(status, at)

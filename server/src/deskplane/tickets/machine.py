@@ -25,7 +25,7 @@ from deskplane.tickets.models import Ticket
 IDENTITY = ("title", "description")
 """Set at creation and then left alone, unless `update_fields` names them: fifty hosts report one trouble in fifty
 wordings."""
-OPTIONS = ("state", "on_repeat", "reopen_within", "update_fields", "comment", "source", *related.NAMES)
+OPTIONS = ("state", "on_repeat", "reopen_within", "update_fields", "comment", "internal", "source", *related.NAMES)
 
 
 @dataclass
@@ -208,10 +208,18 @@ def _differences(before: dict[str, Any] | None, after: dict[str, Any]) -> list[d
 def _open(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Applied:
     draft = service.open_ticket(work, {**given, "source": body.get("source") or "api"})
     if body.get("comment") is not None:
-        work.actor.need("tickets:comment")
-        chronicle.add_message(work, draft, body["comment"])
+        service.may_say(work, _said(body))
+        if _said(body) == "outbound":  # which is no response yet: it is how the ticket was opened
+            draft.columns |= {"last_contact_at": work.clock.now(), "last_contact_direction": "outbound"}
+            service.store_row(work, draft)
+        chronicle.add_message(work, draft, body["comment"], direction=_said(body))
     related.declare(work, draft, body)
     return _applied(work, draft, body, "create", None)
+
+
+def _said(body: Mapping[str, Any]) -> str:
+    """The direction of the comment."""
+    return "outbound" if body.get("internal") is False else "internal"
 
 
 def _follow(given: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +253,7 @@ def _changed(
         work,
         draft,
         body,
-        lambda: service.change(work, draft, _follow(given, body), comment=comment, earlier=earlier),
+        lambda: service.change(work, draft, _follow(given, body), comment=comment, said=_said(body), earlier=earlier),
     )
     action = "update" if changed or counted or comment is not None else "none"
     return _applied(work, draft, body, action, before)
@@ -267,7 +275,8 @@ def _reopen(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Ap
     before = _shown(work, draft, body)
     draft.columns |= {"occurrences": draft.columns["occurrences"] + 1, "last_occurred_at": work.clock.now()}
     wanted = _follow(given, body) | {"status": status}
-    service.change(work, draft, wanted, comment=body.get("comment"), earlier={"occurrences": before["occurrences"]})
+    earlier = {"occurrences": before["occurrences"]}
+    service.change(work, draft, wanted, comment=body.get("comment"), said=_said(body), earlier=earlier)
     related.declare(work, draft, body)
     return _applied(work, draft, body, "update", before)
 
@@ -281,7 +290,7 @@ def _first_open(work: Work, draft: Draft) -> str | None:
 
 def _end(work: Work, draft: Draft, state: str, body: Mapping[str, Any]) -> Applied:
     before = service.shown(work, draft)
-    changed = service.change(work, draft, {"status": state}, comment=body.get("comment"))
+    changed = service.change(work, draft, {"status": state}, comment=body.get("comment"), said=_said(body))
     return _applied(work, draft, {}, "update" if changed else "none", before)
 
 

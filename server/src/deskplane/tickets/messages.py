@@ -60,11 +60,8 @@ def write(work: Work, draft: Draft, given: Mapping[str, Any], *, if_match: str |
     written = _written(work, draft, given, errors)
     if errors:
         raise invalid(errors)
-    now = work.clock.now()
     if direction != "internal":
-        draft.columns |= {"last_contact_at": now, "last_contact_direction": direction}
-    if direction == "outbound":
-        draft.answered(now)
+        draft.spoken(direction, work.clock.now())
     service.store_row(work, draft)
     written["in_reply_to"] = given.get("in_reply_to")
     message_id = chronicle.add_message(

@@ -129,11 +129,14 @@ class TicketApply(TicketCreate):
     )
 
     comment = Text(
-        "An internal message: written when the ticket is opened or ended by this call, and on each repetition with "
+        "A message: written when the ticket is opened or ended by this call, and on each repetition with "
         "O(on_repeat=comment).",
         longest=60_000,
         shortest=1,
         block=True,
+    )
+    internal = Flag(
+        "Whether the comment is for the desk alone; with V(false) the people outside read it, too.", default=True
     )
     state = Choice(
         "V(present): there is an open ticket. V(resolved) and V(closed): if there is one, it is ended so. "

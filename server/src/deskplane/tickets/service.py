@@ -354,14 +354,16 @@ def change(
     given: Mapping[str, Any],
     *,
     comment: str | None = None,
+    said: str = "internal",
     if_match: str | None = None,
     earlier: Mapping[str, Any] | None = None,
     one_step: bool = False,
 ) -> set[str]:
     """Changes a ticket that is in hand, and answers which fields changed; none: nothing is written.
 
-    `earlier` are values that the caller changed on the draft already, as they were; `one_step` says that a person
-    asks, whose change of status is one that the workflow has. Raises 403, 409, 412, and 422 with every bad field.
+    `said` is the direction of the comment; `earlier` are values that the caller changed on the draft already, as they
+    were; `one_step` says that a person asks, whose change of status is one that the workflow has. Raises 403, 409, 412,
+    and 422 with every bad field.
     """
     require_match(if_match, draft.columns["version"])
     before = draft.snapshot() | dict(earlier or {})
@@ -381,11 +383,18 @@ def change(
         raise Problem(422, "final", f"the ticket is {before['status']}, which is final in its workflow")
     may_change(work, draft, before, changed)
     if comment is not None:
-        work.actor.need("tickets:comment")
+        may_say(work, said)
     if {"correlation_key", "customer", "status"} & changed:
         _check_key_is_free(work, draft)
-    save(work, draft, before, changed, comment=comment)
+    save(work, draft, before, changed, comment=comment, said=said)
     return changed
+
+
+def may_say(work: Work, direction: str) -> None:
+    """Raises 403 where the caller may not write a comment in this direction: only the house writes to the outside."""
+    work.actor.need("tickets:comment")
+    if direction == "outbound":
+        work.actor.need("tickets:read_internal")
 
 
 def save(
@@ -395,6 +404,7 @@ def save(
     changed: set[str],
     *,
     comment: str | None = None,
+    said: str = "internal",
     cause: str | None = None,
 ) -> None:
     """Writes what changed: row, words, history, message, event. Nothing where nothing did."""
@@ -403,6 +413,9 @@ def save(
     if {"priority", "customer"} & changed:
         put_under_promise(work, draft)
     contacts.make_missing(work, draft)
+    public = comment is not None and said != "internal"
+    if public:
+        draft.spoken(said, work.clock.now())
     store_row(work, draft)
     _store_words(work, draft, set(before["tags"]), set(before["labels"]))
     assets.store(work, draft, before)
@@ -412,8 +425,8 @@ def save(
     entries += [(name, before[name], draft.value(name)) for name in COMPARED if before[name] != draft.value(name)]
     record(work, draft, entries, cause)
     if comment is not None:
-        add_message(work, draft, comment, cause=cause)
-    event = event_of(changed, draft.status)
+        add_message(work, draft, comment, direction=said, cause=cause)
+    event = event_of(changed, draft.status, public=public)
     if event is not None:
         announce(work, event, draft)
 
