@@ -41,7 +41,7 @@ def _named(node: ast.expr) -> list[str]:
     """The features that a decorator names; none where it is another one."""
     if not isinstance(node, ast.Call) or ast.unparse(node.func) != "pytest.mark.feature":
         return []
-    return [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+    return [str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)]
 
 
 def in_module(text: str) -> Iterator[tuple[str, str]]:

@@ -130,6 +130,9 @@ def test_what_is_not_there_yet_is_unresolved_in_a_dry_run(two: Api) -> None:
     ]
     assert answer["after"]["assets"] == ["new", "router"]
     two.call("POST", "/tickets/apply?dry_run=true", body, status=422)
+    caller = {"title": "x", "contact": "kim@new.example", "assets": ["new"]}
+    assert two.call("POST", path, caller)["unresolved"] == [{"field": "assets", "kind": "asset", "name": "new"}]
+    two.call("POST", path, {"title": "x", "assets": ["new"]}, status=422)
     nobody = {"title": "x", "customer": "New", "assets": ["new"]}
     assert [entry["field"] for entry in two.call("POST", path, nobody)["unresolved"]] == ["customer", "assets"]
 

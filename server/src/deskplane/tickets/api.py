@@ -183,6 +183,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=ACCESS,
         query=TicketList,
+        refusals=views.NO_VIEW,
         answers={200: ("A page.", page_schema(thing))},
     )
     yield from counts.operations()

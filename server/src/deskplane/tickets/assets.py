@@ -104,10 +104,14 @@ def _unknown(work: Work, draft: Draft, name: str, field: str) -> FieldError:
 
 def unresolved(work: Work, given: Mapping[str, Any]) -> list[dict[str, str]]:
     """Assets and the movement that are named and are not there."""
-    named = given.get("customer")
+    named, contact = given.get("customer"), given.get("contact")
     customer = references.find(work, "customer", name=named) if named is not None else None
-    if named is None or (customer is not None and not has(customer.features, "asset_integration")):
-        return []  # refused, or ignored
+    # a contact that is not there yet may bring his customer along
+    may_come = contact is not None and references.find(work, "contact", name=contact) is None
+    if named is None and not may_come:
+        return []  # refused
+    if customer is not None and not has(customer.features, "asset_integration"):
+        return []  # ignored
     names = given.get("assets") or []
     known = _known(work, customer.id if customer else None, names)
     found = [{"field": "assets", "kind": "asset", "name": name} for name in names if name not in known]

@@ -106,6 +106,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=("tickets:access",),
         query=TicketCounts,
+        refusals=views.NO_VIEW,
         answers={
             200: (
                 "How many tickets that the filters leave are in each status.",

@@ -25,6 +25,8 @@ from deskplane.tickets.models import TicketView
 from deskplane.tickets.schemas import SORTS, Page, Reference, TicketFilters
 
 BASE = "/api/v1/views"
+NO_VIEW = {404: "There is no such view, or it is not yours to see."}
+"""What operations that take a view answer besides what all do."""
 MOST = 200
 """Views that one person may keep."""
 SHARED = ("private", "department", "everyone")
