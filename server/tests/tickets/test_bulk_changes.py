@@ -88,6 +88,14 @@ def test_words_are_added_and_taken_beside_those_that_each_has(api: Api) -> None:
     assert "did you mean known?" in unknown["detail"]
 
 
+def test_a_ticket_gets_no_more_words_than_it_may_have(api: Api) -> None:
+    full = opened(api, tags=[f"t{index}" for index in range(50)])["number"]
+    found = bulk(api, [full, opened(api)["number"]], add_tags=["more"])
+    assert actions(found) == ["failed", "update"]
+    assert places(found["items"][0]["problem"]) == {"add_tags": "too_long"}
+    assert len(read(api, full)["tags"]) == 50
+
+
 def test_a_foreign_ticket_is_answered_as_one_that_is_not_there(api: Api, desk: Desk) -> None:
     api.apply("customers", name="ACME")
     foreign = opened(api, customer="ACME")["number"]

@@ -109,6 +109,14 @@ def test_a_ticket_that_one_may_not_see_is_none_to_merge_into(api: Api, two: tupl
     assert merge(mia, two[0], two[1], 403)["missing_permission"] == "tickets:close"
 
 
+def test_a_merge_gives_no_ticket_more_words_than_it_may_have(api: Api) -> None:
+    one = opened(api, tags=[f"t{index}" for index in range(30)])["number"]
+    other = opened(api, tags=[f"u{index}" for index in range(21)])["number"]
+    refused = api.call("POST", f"/tickets/{one}/merge", {"into": other}, status=422)
+    assert "would have 51 tags; a ticket has 50 at most" in refused["detail"]
+    assert (read(api, one)["status"], len(read(api, other)["tags"])) == ("open", 21)
+
+
 def test_a_merged_ticket_is_closed_by_the_way_of_its_workflow(api: Api) -> None:
     api.apply("departments", name="Ops", workflow="itil")
     source, target = opened(api, department="Ops")["number"], opened(api)["number"]

@@ -15,12 +15,12 @@ from sqlalchemy import tuple_
 from deskplane.kernel.compound import ListOf, SetOf, described, object_schema
 from deskplane.kernel.fields import Choice, Moment, Text, Whole, refuse
 from deskplane.kernel.operation import Call, Operation, Reply
-from deskplane.kernel.problem import Problem, not_found
+from deskplane.kernel.problem import Problem, invalid_field, not_found
 from deskplane.kernel.words import PRIORITIES, STATUSES
 from deskplane.tickets import queries, removal, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
-from deskplane.tickets.schemas import Reference
+from deskplane.tickets.schemas import MOST_EACH, Reference
 
 MOST_AT_ONCE = 500
 _WORDS = {
@@ -42,10 +42,10 @@ class BulkChange(Schema):
     assignee = Reference("Username of who works on them; null for nobody.", "user")
     owner = Reference("Username of who answers for them.", "user")
     group = Reference("Name of the group whose members work on them.", "group")
-    add_tags = SetOf("Words that they get.", _WORDS["tags"], most=50)
-    remove_tags = SetOf("Words that they lose.", _WORDS["tags"], most=50)
-    add_labels = SetOf("Labels that they get.", _WORDS["labels"], most=50)
-    remove_labels = SetOf("Labels that they lose.", _WORDS["labels"], most=50)
+    add_tags = SetOf("Words that they get.", _WORDS["tags"], most=MOST_EACH)
+    remove_tags = SetOf("Words that they lose.", _WORDS["tags"], most=MOST_EACH)
+    add_labels = SetOf("Labels that they get.", _WORDS["labels"], most=MOST_EACH)
+    remove_labels = SetOf("Labels that they lose.", _WORDS["labels"], most=MOST_EACH)
     comment = Text("An internal message that each of them gets.", longest=60_000, shortest=1, block=True)
 
     always = ("tickets", "action")
@@ -121,6 +121,9 @@ def _change(call: Call, draft: Draft, body: Mapping[str, Any]) -> str:
         added, removed = body.get(f"add_{name}") or [], body.get(f"remove_{name}") or []
         if added or removed:
             given[name] = sorted({*getattr(draft, name), *added} - set(removed))
+            if len(given[name]) > MOST_EACH:
+                detail = f"it would have {len(given[name])} {name}; a ticket has {MOST_EACH} at most"
+                raise invalid_field(f"add_{name}", "too_long", detail)
     version = draft.columns["version"]
     service.change(call, draft, given, comment=body.get("comment"))
     return "none" if draft.columns["version"] == version else "update"

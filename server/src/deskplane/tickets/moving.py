@@ -13,6 +13,7 @@ from deskplane.kernel.work import Work
 from deskplane.tickets import links, messages, outside, queries, search, service
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Attachment, Ticket, TicketLink, TicketMessage, TicketReference
+from deskplane.tickets.schemas import MOST_EACH
 
 DUPLICATES = "duplicates"
 SETS = ("tags", "labels", "assets")
@@ -139,7 +140,11 @@ def _move_links(work: Work, source: Draft, target: Draft) -> None:
 
 def _unite(source: Draft, target: Draft) -> None:
     for name in SETS:
-        setattr(target, name, sorted({*getattr(target, name), *getattr(source, name)}))
+        united = sorted({*getattr(target, name), *getattr(source, name)})
+        if len(united) > MOST_EACH:
+            detail = f"{target.number} would have {len(united)} {name}; a ticket has {MOST_EACH} at most"
+            raise invalid_field("into", "too_long", detail)
+        setattr(target, name, united)
     target.moved_at = target.moved_at or dict(source.moved_at)
 
 

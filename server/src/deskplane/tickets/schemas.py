@@ -14,6 +14,8 @@ from deskplane.kernel.words import EVENTS, PRIORITIES, STATUSES
 
 SOURCES = ("api", "console", "portal", "email", "ansible")
 TITLE_LENGTH = 300
+MOST_EACH = 50
+"""Tags, labels and assets of one ticket."""
 LINK_INVERSES = {
     "relates_to": "relates_to",
     "duplicates": "duplicated_by",
@@ -69,13 +71,15 @@ class TicketFields(Schema):
         "Mail address of who wrote in. One that nobody has yet makes the contact, with the ticket's customer and "
         "department; that of a customer's contact gives the ticket its customer where none is named."
     )
-    assets = SetOf("Names of the assets that it is about, of its customer.", Text("A name.", longest=120), most=50)
+    assets = SetOf(
+        "Names of the assets that it is about, of its customer.", Text("A name.", longest=120), most=MOST_EACH
+    )
     movement = Group(
         "The movement of one of its assets that it is about; where the customer has C(movement_link).",
         PointedMovement,
     )
-    tags = SetOf("Free words.", Text("A word.", longest=60, shortest=1), most=50)
-    labels = SetOf("Names of labels.", Text("A label.", longest=120, shortest=1), most=50)
+    tags = SetOf("Free words.", Text("A word.", longest=60, shortest=1), most=MOST_EACH)
+    labels = SetOf("Names of labels.", Text("A label.", longest=120, shortest=1), most=MOST_EACH)
     correlation_key = Text(
         "What machines know it by: there is one open ticket with it for a customer.", longest=200, shortest=1
     )
