@@ -89,13 +89,13 @@ def tools_tests(job: Job) -> Outcome:
     return counted(job, report.parent, report.name, code)
 
 
-def server_tests(job: Job) -> Outcome:
-    report = WORK / "server-tests.xml"
+def server_tests(job: Job, database: str) -> Outcome:
+    report = WORK / f"{job.step.name}.xml"
     report.unlink(missing_ok=True)
     code = job.call(
         [RUN.command("pytest"), "-q", "--color=no", "--durations=15", f"--junitxml={report}"],
         cwd=SERVER,
-        variables={**os.environ, "DESKPLANE_TEST_DATABASES": "sqlite,postgresql"},
+        variables={**os.environ, "DESKPLANE_TEST_DATABASES": database},
         allowed=(0, 1),
     )
     return counted(job, report.parent, report.name, code)
@@ -402,7 +402,10 @@ def steps() -> list[Step]:
         Step("tools-tests", "pytest of these tools", tools_tests, server),
         Step("artefact", "the collection's artefact builds", artefact, server),
         Step("contents", "nothing but the collection is in the artefact", contents, ("artefact",)),
-        Step("server-tests", "pytest on SQLite and PostgreSQL", server_tests, server, minutes=25),
+        Step(
+            "tests-postgresql", "pytest on PostgreSQL", lambda job: server_tests(job, "postgresql"), server, minutes=25
+        ),
+        Step("tests-sqlite", "pytest on SQLite", lambda job: server_tests(job, "sqlite"), server, minutes=25),
         Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),
         Step("sanity", "ansible-test sanity, pinned ansible-core", lambda job: sanity(job, RUN), built_first),
         Step("types", "mypy --strict", types, server),
