@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from conftest import Api, settings
 from deskplane.app import Desk, create_app, make_desk, make_worker
-from deskplane.tickets import service
+from deskplane.tickets import removal, service
 from deskplane.tickets.models import Ticket
 
 CALLERS = 8
@@ -221,7 +221,7 @@ def test_an_apply_that_waited_for_a_ticket_that_is_gone_opens_another(
     def gone(work: Any) -> None:
         draft = service.load_by_number(work, "TKT-000001")
         if how == "deleted":
-            service.delete_ticket(work, draft)
+            removal.delete_ticket(work, draft)
         else:
             service.change(work, draft, {"status": "closed"} if how == "ended" else {"correlation_key": "other"})
 
@@ -232,7 +232,7 @@ def test_an_apply_that_waited_for_a_ticket_that_is_gone_opens_another(
 
 def test_a_ticket_that_was_deleted_meanwhile_is_not_found(api: Api, desk: Desk, apis: list[Api]) -> None:
     api.call("POST", "/tickets", {"title": "x"}, status=201)
-    held = Held(desk, lambda work: service.delete_ticket(work, service.load_by_number(work, "TKT-000001")))
+    held = Held(desk, lambda work: removal.delete_ticket(work, service.load_by_number(work, "TKT-000001")))
     assert held.while_waiting(lambda: apis[0].call("PATCH", "/tickets/TKT-000001", {"title": "y"}, status=404))
 
 
