@@ -20,7 +20,11 @@ async def run(path, args):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
     async def consume():
-        with open(path, "a", encoding="utf-8") as file:
+        with open(path, "a+", encoding="utf-8") as file:
+            file.seek(0)
+            text = file.read()
+            # what was killed in the midst of a line did not take that event
+            file.truncate(len(text[: text.rfind("\n") + 1].encode()))
             while True:
                 event = await queue.get()
                 file.write(json.dumps(event) + "\n")

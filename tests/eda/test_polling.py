@@ -48,8 +48,9 @@ class Consumer:
         self.process.wait(20)
 
     def taken(self):
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
+        # a line without its end is still being written
+        lines = self.log.read_text().splitlines(keepends=True) if self.log.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def wait_for(self, numbers, seconds=60):
         """Wait until all of these tickets were told of; answer how often each was."""
