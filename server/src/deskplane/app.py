@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from deskplane import migrations, system
+from deskplane.alerts import api as alerts_api
+from deskplane.alerts import service as alerts
 from deskplane.configuration import api as configuration_api
 from deskplane.customers import quotas
 from deskplane.customers.assets import ASSET, require_one_customer
@@ -99,6 +101,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += tickets_api.operations()
     found += configuration_api.operations(registry)
     found += public_api.operations()
+    found += alerts_api.operations()
     found += system.operations(lambda: found)
     return found
 
@@ -213,6 +216,11 @@ def make_worker(desk: Desk) -> Worker:
             lambda session: public_api_service.forget_old(desk.automation(session)),
         ),
         Job("ticket events", timedelta(hours=1), lambda session: feed.forget_old(session, desk.clock.now())),
+        Job("alerts", timedelta(days=1), lambda session: alerts.forget_old(session, desk.clock.now())),
     ]
-    handlers = {tickets_tasks.RECALCULATE: recalculate, TOPIC: fan_out}
+
+    def tell_alert(message: Claimed) -> None:
+        """An alert is told by the list and the metric; who sends mail registers here."""
+
+    handlers = {tickets_tasks.RECALCULATE: recalculate, TOPIC: fan_out, alerts.TOPIC: tell_alert}
     return Worker(desk.database, desk.clock, handlers, jobs)

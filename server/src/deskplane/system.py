@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import func, select, text
 
 from deskplane import __version__
+from deskplane.alerts import service as alerts
 from deskplane.kernel import metrics, openapi
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import Problem
@@ -69,6 +70,10 @@ def _readings(call: Call) -> Iterable[GaugeMetricFamily]:
     yield GaugeMetricFamily("deskplane_outbox_oldest_seconds", "Age of the oldest message in the outbox.", value=age)
     alive = outbox.workers_alive(call.session, now)
     yield GaugeMetricFamily("deskplane_workers", "Workers seen in the last half minute.", value=alive)
+    raised = GaugeMetricFamily("deskplane_alerts", "Open alerts, by kind.", labels=["kind"])
+    for kind, count in alerts.open_counts(call.session).items():
+        raised.add_metric([kind], count)
+    yield raised
 
 
 def read_metrics(call: Call) -> Reply:

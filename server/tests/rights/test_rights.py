@@ -174,6 +174,8 @@ create_public_ticket      +     +     +     .       +        .       .      .   
 get_public_ticket         +     +     +     +       +        .       .      .      .
 update_public_ticket      +     +     +     +       +        .       .      .      .
 public_api_usage          +     .     .     .       .        .       .      .      .
+list_alerts               +     .     .     .       .        .       .      .      .
+acknowledge_alert         +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

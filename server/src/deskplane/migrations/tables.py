@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deskplane.alerts import models as alerts
 from deskplane.configuration import models as configuration
 from deskplane.customers import models as customers
 from deskplane.desks import models as desks
@@ -15,6 +16,7 @@ from deskplane.tickets import models as tickets
 from deskplane.webhooks import models as webhooks
 
 ROOMS = (
+    alerts,
     configuration,
     customers,
     desks,

@@ -1,0 +1,1 @@
+"""What the desk has to tell who runs it: troubles that last until somebody or something puts them right."""
