@@ -20,7 +20,7 @@ def sha256_hex(text: str) -> str:
 class Vault:
     """Encrypts, and signs, with keys derived (HKDF, RFC 5869) from the server's secret key.
 
-    The first secret key encrypts; all of them decrypt, which leaves room for rotation.
+    The first secret key encrypts and signs; all of them decrypt and verify, which leaves room for rotation.
     """
 
     def __init__(self, secret_keys: list[str]) -> None:
@@ -39,8 +39,8 @@ class Vault:
         return MultiFernet([Fernet(key) for key in keys])
 
     @cached_property
-    def _signing_key(self) -> bytes:
-        return self._derive(self._secret_keys[0], "signatures")
+    def _signing_keys(self) -> list[bytes]:
+        return [self._derive(key, "signatures") for key in self._secret_keys]
 
     def seal(self, text: str) -> str:
         """Encrypted, as text for a column."""
@@ -55,9 +55,14 @@ class Vault:
 
     def signature(self, payload: bytes) -> str:
         """Sixteen bytes of HMAC-SHA256: enough for a cursor, which gives no rights."""
-        digest = hmac.new(self._signing_key, payload, hashlib.sha256).digest()[:16]
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return _signed(self._signing_keys[0], payload)
 
     def is_signed(self, payload: bytes, signature: str) -> bool:
-        """Compared in constant time."""
-        return hmac.compare_digest(self.signature(payload).encode(), signature.encode("utf-8", "replace"))
+        """Compared in constant time. A signature of an earlier secret key counts, too: what was signed is still out."""
+        given = signature.encode("utf-8", "replace")
+        return any(hmac.compare_digest(_signed(key, payload).encode(), given) for key in self._signing_keys)
+
+
+def _signed(key: bytes, payload: bytes) -> str:
+    digest = hmac.new(key, payload, hashlib.sha256).digest()[:16]
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -8,6 +8,7 @@ from deskplane.customers import models as customers
 from deskplane.desks import models as desks
 from deskplane.kernel import idempotency, revision
 from deskplane.kernel.columns import Base
+from deskplane.mail import models as mail
 from deskplane.outbox import models as outbox
 from deskplane.people import models as people
 from deskplane.public_api import models as public_api
@@ -21,6 +22,7 @@ ROOMS = (
     customers,
     desks,
     idempotency,
+    mail,
     outbox,
     people,
     public_api,

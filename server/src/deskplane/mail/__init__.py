@@ -1,0 +1,1 @@
+"""Mail: what is sent, what is read, and how the two find the same ticket."""
