@@ -79,8 +79,10 @@ def test_an_event_bears_the_values_of_its_moment(api: Api, desk: Desk) -> None:
         "department": "Desk",
         "url": f"https://desk.example.org/tickets/{NUMBER}",
         "timestamp": "2026-03-02T09:00:00Z",
+        "aside": {"changed": [], "message": None},
     }
     assert second["subject"] == "Second"
+    assert second["aside"] == {"changed": ["title"], "message": None}, "an internal one is none to tell of"
     assert "internal note" not in str(second), "internal messages never leave the house"
 
 

@@ -33,7 +33,7 @@ from deskplane.kernel.ids import new_short_id
 from deskplane.kernel.kind import Registry
 from deskplane.kernel.logging import logger
 from deskplane.kernel.metrics import ANSWERS, REQUESTS
-from deskplane.kernel.operation import Call, Operation, Reply, Stream, Upload
+from deskplane.kernel.operation import Afterwards, Call, Operation, Reply, Stream, Upload
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
 from deskplane.kernel.revision import Kept
@@ -239,6 +239,8 @@ class Endpoint:
             reply, payload = work(Session())
         else:
             reply, payload = server.database.run(work, write=operation.write, keep=not dry_run)
+        if isinstance(reply.body, Afterwards):
+            payload = encode(reply.body.run())
         if isinstance(reply.body, Stream):
             response = Response(uploads.pieces(server.database, reply.body), reply.status)
             response.content_type = reply.content_type
@@ -291,7 +293,7 @@ def planning(actor: Actor) -> Actor:
 def _encoded(reply: Reply) -> tuple[Reply, bytes]:
     if isinstance(reply.body, bytes):
         return reply, reply.body
-    return reply, b"" if reply.body is None or isinstance(reply.body, Stream) else encode(reply.body)
+    return reply, b"" if reply.body is None or isinstance(reply.body, (Stream, Afterwards)) else encode(reply.body)
 
 
 def problem_response(problem: Problem) -> Response:

@@ -39,6 +39,14 @@ class Stream:
     size: int | None = None
 
 
+@dataclass(frozen=True)
+class Afterwards:
+    """What is still to be done for an answer once the transaction is over, and gives its body: what calls the network,
+    which nobody who waits for the database should have to wait for."""
+
+    run: Callable[[], Any]
+
+
 @dataclass
 class Call(Work):
     """One HTTP request, as its view sees it: the work, and what was sent. All of it is validated."""
@@ -54,8 +62,8 @@ class Call(Work):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a view answers. `body` is turned into JSON inside the transaction; bytes go out as they are, a `Stream`
-    after the transaction."""
+    """What a view answers. `body` is turned into JSON inside the transaction; bytes go out as they are, a `Stream` and
+    what comes of `Afterwards` after the transaction."""
 
     body: Any = None
     status: int = 200

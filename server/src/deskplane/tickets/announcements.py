@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
@@ -9,10 +11,15 @@ from deskplane.tickets import queries
 from deskplane.tickets.draft import Draft
 
 TOPIC = "ticket.event"
+ASIDE = "aside"
+"""The part of an event's payload that stays in the house: `changed`, the names of the fields that did, and `message`,
+the id of what was said in public along with it, null for nothing."""
 
 
-def announce(work: Work, event: str, ticket: Draft) -> None:
-    """Says that something happened to a ticket."""
+def announce(
+    work: Work, event: str, ticket: Draft, *, changed: Collection[str] = (), message: int | None = None
+) -> None:
+    """Says that something happened to a ticket: `changed` and `message` as in `ASIDE`."""
     outbox.put(
         work,
         TOPIC,
@@ -27,6 +34,7 @@ def announce(work: Work, event: str, ticket: Draft) -> None:
             "department": ticket.names["department"],
             "url": f"{queries.address(work)}/tickets/{ticket.number}",
             "timestamp": rfc3339(work.clock.now()),
+            ASIDE: {"changed": sorted(changed), "message": message},
         },
     )
 

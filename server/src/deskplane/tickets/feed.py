@@ -25,6 +25,7 @@ from deskplane.kernel.pagination import bad_cursor
 from deskplane.kernel.problem import Problem, invalid_field
 from deskplane.outbox.service import Claimed
 from deskplane.tickets import queries
+from deskplane.tickets.announcements import ASIDE
 from deskplane.tickets.models import TicketEvent
 from deskplane.tickets.schemas import EventEntry, EventList
 
@@ -50,7 +51,7 @@ def append(session: Session, message: Claimed) -> None:
         "event": message.payload["event"],
         "prefix": number[0],
         "sequence": number[1],
-        "payload": message.payload,
+        "payload": {name: value for name, value in message.payload.items() if name != ASIDE},
     }
     execute(session, insert(_EVENTS), row)
 

@@ -72,7 +72,7 @@ def write(work: Work, draft: Draft, given: Mapping[str, Any], *, if_match: str |
         claimed = update(Attachment).where(Attachment.id.in_(files)).values(message_id=message_id, internal=internal)
         work.session.execute(claimed)
     if direction != "internal":
-        announce(work, "comment_added", draft)
+        announce(work, "comment_added", draft, message=message_id)
     return message_id
 
 

@@ -424,11 +424,10 @@ def save(
     entries: list[tuple[str, Any, Any]] = [("status", old, new) for old, new in draft.steps]
     entries += [(name, before[name], draft.value(name)) for name in COMPARED if before[name] != draft.value(name)]
     record(work, draft, entries, cause)
-    if comment is not None:
-        add_message(work, draft, comment, direction=said, cause=cause)
+    message_id = add_message(work, draft, comment, direction=said, cause=cause) if comment is not None else None
     event = event_of(changed, draft.status, public=public)
     if event is not None:
-        announce(work, event, draft)
+        announce(work, event, draft, changed=changed, message=message_id if public else None)
 
 
 def store_row(work: Work, draft: Draft) -> None:
