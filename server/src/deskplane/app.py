@@ -35,8 +35,9 @@ from deskplane.kernel.operation import Operation
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.revision import Kept, current
 from deskplane.kernel.work import Work
+from deskplane.outbox.schedules import Job
 from deskplane.outbox.service import Claimed
-from deskplane.outbox.worker import Finish, Job, Worker
+from deskplane.outbox.worker import Finish, Worker
 from deskplane.people import rules
 from deskplane.people.groups import GROUP
 from deskplane.people.keys import LastUse
@@ -223,4 +224,13 @@ def make_worker(desk: Desk) -> Worker:
         """An alert is told by the list and the metric; who sends mail registers here."""
 
     handlers = {tickets_tasks.RECALCULATE: recalculate, TOPIC: fan_out, alerts.TOPIC: tell_alert}
-    return Worker(desk.database, desk.clock, handlers, jobs)
+
+    def tell_job(session: Session, job: str, error: str | None) -> None:
+        work = desk.automation(session)
+        if error is None:
+            alerts.clear_alert(work, "job_failing", job)
+        else:
+            detail = f"the periodic job {job!r} failed and is tried again; the worker's log has the whole of: {error}"
+            alerts.raise_alert(work, "job_failing", job, detail)
+
+    return Worker(desk.database, desk.clock, handlers, jobs, told=tell_job)

@@ -16,6 +16,7 @@ from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.words import STATUSES
 from deskplane.migrations import head, revision_of
+from deskplane.outbox import schedules
 from deskplane.outbox import service as outbox
 from deskplane.tickets.models import Ticket
 
@@ -74,6 +75,13 @@ def _readings(call: Call) -> Iterable[GaugeMetricFamily]:
     for kind, count in alerts.open_counts(call.session).items():
         raised.add_metric([kind], count)
     yield raised
+    late = GaugeMetricFamily("deskplane_job_late_seconds", "For how long a periodic job has been due.", labels=["job"])
+    failing = GaugeMetricFamily("deskplane_job_failing", "Whether a periodic job's last run failed.", labels=["job"])
+    for job in schedules.readings(call.session, now):
+        late.add_metric([job.name], job.late_seconds)
+        failing.add_metric([job.name], job.is_failing)
+    yield late
+    yield failing
 
 
 def read_metrics(call: Call) -> Reply:

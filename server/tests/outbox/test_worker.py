@@ -20,8 +20,9 @@ from conftest import TurnedClock
 from deskplane.app import Desk, make_worker
 from deskplane.outbox import service
 from deskplane.outbox.models import Heartbeat, Message, Schedule
+from deskplane.outbox.schedules import Job
 from deskplane.outbox.service import Claimed
-from deskplane.outbox.worker import Job, Worker
+from deskplane.outbox.worker import Worker
 
 
 def put(desk: Desk, *payloads: dict[str, Any], topic: str = "test") -> None:
@@ -188,31 +189,6 @@ def test_a_periodic_job_runs_once_a_period_however_many_workers_there_are(desk: 
 def scheduled(desk: Desk) -> bool:
     with desk.database.transaction(write=False) as session:
         return session.execute(select(Schedule.name)).first() is not None
-
-
-def test_a_periodic_job_that_fails_runs_again_and_leaves_nothing_of_the_failed_run(
-    desk: Desk, clock: TurnedClock
-) -> None:
-    calls: list[int] = []
-
-    def run(session: Session) -> None:
-        calls.append(1)
-        service.put(desk.command_line(session), "test", {"n": len(calls)})
-        if len(calls) == 1:
-            raise RuntimeError("at first")
-
-    def turn(moment: float) -> bool:
-        clock.turn(minutes=moment)
-        return desk.database.run(
-            lambda session: service.run_due(session, "test", timedelta(minutes=1), "w", clock.now(), run), write=True
-        )
-
-    assert turn(0) is False
-    with pytest.raises(RuntimeError):
-        turn(2)
-    assert turn(0) is True
-    assert turn(0) is False
-    assert [row.payload["n"] for row in rows(desk)] == [2]
 
 
 def beats(desk: Desk) -> int:

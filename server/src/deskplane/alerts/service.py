@@ -21,6 +21,7 @@ TOPIC = "alert.raised"
 
 KINDS = {
     "agent_quota": "A customer has more agents than its quota allows; the key is the customer's id.",
+    "job_failing": "A periodic job failed and is tried again; the key is the job's name.",
 }
 """The kinds that there are, and what their keys are. One line for each is all that a new one needs."""
 

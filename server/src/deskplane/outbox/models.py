@@ -39,7 +39,9 @@ class Schedule(Base):
     name: Mapped[str] = mapped_column(String(60), primary_key=True)
     next_run_at: Mapped[datetime] = mapped_column(Instant)
     lease_owner: Mapped[str | None] = mapped_column(String(80))
+    leased_until: Mapped[datetime | None] = mapped_column(Instant)
     last_run_at: Mapped[datetime | None] = mapped_column(Instant)
+    last_error: Mapped[str | None] = mapped_column(Text)
 
 
 class Heartbeat(Base):

@@ -6,7 +6,7 @@ leaves a row that the next one finds again. So everything is done at least once,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from deskplane.kernel.db import execute
 from deskplane.kernel.work import Work
-from deskplane.outbox.models import Heartbeat, Message, Schedule
+from deskplane.outbox.models import Heartbeat, Message
 
 LEASE = timedelta(seconds=60)
 ALIVE = timedelta(seconds=30)
@@ -78,29 +78,6 @@ def postpone(session: Session, owner: str, message: Claimed, error: str, now: da
         .where(Message.id == message.id, Message.lease_owner == owner)
         .values(lease_owner=None, available_at=now + pause, last_error=error[:2000])
     )
-
-
-def run_due(
-    session: Session, name: str, every: timedelta, owner: str, now: datetime, job: Callable[[Session], object]
-) -> bool:
-    """Runs a periodic job in this transaction, if it is due; answers whether it ran."""
-    row = session.execute(
-        select(Schedule).where(Schedule.name == name).with_for_update(skip_locked=True)
-    ).scalar_one_or_none()
-    if row is None:
-        known = session.execute(select(Schedule.name).where(Schedule.name == name)).first()
-        if known is None:
-            session.execute(insert(Schedule).values(name=name, next_run_at=now + every))
-        return False
-    if row.next_run_at > now:
-        return False
-    job(session)
-    session.execute(
-        update(Schedule)
-        .where(Schedule.name == name)
-        .values(next_run_at=now + every, last_run_at=now, lease_owner=owner)
-    )
-    return True
 
 
 def beat(session: Session, owner: str, now: datetime) -> None:

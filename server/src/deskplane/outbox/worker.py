@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -20,6 +18,7 @@ from deskplane.kernel.ids import new_short_id
 from deskplane.kernel.logging import logger
 from deskplane.kernel.problem import Problem
 from deskplane.outbox import service
+from deskplane.outbox.schedules import Job, LongJob, Schedules, Told
 from deskplane.outbox.service import Claimed
 
 Finish = Callable[[Session], object]
@@ -33,15 +32,6 @@ LONGEST_SLEEP = 0.2
 """Seconds until a worker that has nothing to do sees that it was asked to stop."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """A periodic job; it runs in the transaction that notes its run."""
-
-    name: str
-    every: timedelta
-    run: Callable[[Session], object]
-
-
 class Worker:
     """One worker process."""
 
@@ -50,16 +40,17 @@ class Worker:
         database: Database,
         clock: Clock,
         handlers: Mapping[str, Handler],
-        jobs: list[Job],
+        jobs: Sequence[Job | LongJob],
         *,
         idle_seconds: float = 0.5,
+        told: Told | None = None,
     ) -> None:
         # host and process number come again when a container starts anew; a lease must be nobody else's
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{new_short_id()}"
         self._database = database
         self._clock = clock
         self._handlers = handlers
-        self._jobs = jobs
+        self._schedules = Schedules(database, clock, self.name, jobs, told)
         self._idle_seconds = idle_seconds
         self._stopping = False
 
@@ -85,13 +76,14 @@ class Worker:
                 if last_beat is None or abs(now - last_beat) > service.ALIVE / 3:  # a clock may be set back
                     self._database.run(lambda session: service.beat(session, self.name, now), write=True)  # noqa: B023
                     last_beat = now
-                    self._run_jobs()
+                    self._schedules.start()
                 busy = self.drain_once() > 0
             except Exception as error:
                 logger.error("worker could not work; it tries again", exc_info=error)
                 self._pause(2.0)
             if not busy:
                 self._pause(self._idle_seconds)
+        self._schedules.stop()
         self._database.run(lambda session: service.leave(session, self.name), write=True)
         logger.info("worker stopped", worker=self.name)
 
@@ -123,13 +115,3 @@ class Worker:
     def _complete(self, session: Session, message: Claimed, finish: Finish | None) -> None:
         if service.complete(session, self.name, message.id) and finish is not None:
             finish(session)
-
-    def _run_jobs(self) -> None:
-        now = self._clock.now()
-        for job in self._jobs:
-            self._database.run(
-                lambda session, job=job: service.run_due(  # type: ignore[misc]
-                    session, job.name, job.every, self.name, now, job.run
-                ),
-                write=True,
-            )
