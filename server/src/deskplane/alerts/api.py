@@ -78,11 +78,7 @@ def acknowledge(call: Call) -> Reply:
 def operations() -> Iterable[Operation]:
     """Every operation on alerts."""
     thing = object_schema(described(AlertAnswer()), answer=True)
-    page = {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
-    }
+    page = pagination.page_schema(thing)
     yield Operation(
         "list_alerts",
         "GET",

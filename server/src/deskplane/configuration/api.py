@@ -222,11 +222,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         answer=True,
         extra={"id": {"type": ["string", "null"]}, "created_at": moments, "updated_at": moments},
     )
-    listed = {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
-    }
+    listed = pagination.page_schema(thing)
     query = _schema(f"{views.word}ApplyQuery", dry_run_fields())
     outcome = outcome_schema(thing)
     reading = (kind.permission, *kind.readers, PLANNING)

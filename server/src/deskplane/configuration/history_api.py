@@ -82,11 +82,7 @@ def operation(registry: Registry) -> Operation:
             "request_id": text,
         },
     }
-    page = {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": entry}, "next_cursor": text},
-    }
+    page = pagination.page_schema(entry)
     return Operation(
         "configuration_history",
         "GET",

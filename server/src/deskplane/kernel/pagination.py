@@ -109,3 +109,12 @@ def opened(cursor: str, scope: str, vault: Vault, count: int) -> list[Any]:
     if made_for != scope or len(values) != count:
         raise bad_cursor()
     return [_decode(value) for value in values]
+
+
+def page_schema(thing: dict[str, Any]) -> dict[str, Any]:
+    """JSON Schema of a page of such things."""
+    return {
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
+    }

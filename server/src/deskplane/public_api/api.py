@@ -119,14 +119,6 @@ def usage(call: Call) -> Reply:
     return Reply({"items": service.usage(call, call.query["since"])})
 
 
-def _page(thing: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
-    }
-
-
 def operations() -> Iterable[Operation]:
     """Every operation of the public API, and who used how much of it."""
     thing = object_schema(described(PublicTicket()), answer=True)
@@ -151,7 +143,7 @@ def operations() -> Iterable[Operation]:
         "public",
         permission=("tickets:access",),
         query=PublicList,
-        answers={200: ("A page.", _page(thing))},
+        answers={200: ("A page.", pagination.page_schema(thing))},
         **common,
     )
     yield Operation(

@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import Schema
 
+from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.etag import etag, not_modified
 from deskplane.kernel.fields import Flag
@@ -34,7 +35,7 @@ from deskplane.tickets import (
     sla_api,
     views,
 )
-from deskplane.tickets.belongings import page, page_schema, ticket_row
+from deskplane.tickets.belongings import page, ticket_row
 from deskplane.tickets.models import History
 from deskplane.tickets.schemas import (
     HistoryEntry,
@@ -184,7 +185,7 @@ def operations() -> Iterable[Operation]:
         permission=ACCESS,
         query=TicketList,
         refusals=views.NO_VIEW,
-        answers={200: ("A page.", page_schema(thing))},
+        answers={200: ("A page.", pagination.page_schema(thing))},
     )
     yield from counts.operations()
     yield from feed.operations()
@@ -194,7 +195,7 @@ def operations() -> Iterable[Operation]:
     yield from opening.operations()
     yield from links_api.operations()
     yield from moving_api.operations(thing)
-    yield from assets_api.operations(page_schema(thing))
+    yield from assets_api.operations(pagination.page_schema(thing))
     one = f"{BASE}/{{number}}"
     yield Operation(
         "get_ticket",
@@ -243,7 +244,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=ACCESS,
         query=Page,
-        answers={200: ("A page.", page_schema(entry))},
+        answers={200: ("A page.", pagination.page_schema(entry))},
     )
     yield from messages_api.operations()
     yield from attachments_api.operations()

@@ -8,12 +8,13 @@ from typing import Any
 from marshmallow import Schema
 
 from deskplane.desks.settings import setting
+from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.fields import Flag, Moment, Text, Whole
 from deskplane.kernel.operation import Call, Operation, Reply, Stream, Upload
 from deskplane.kernel.problem import Problem
 from deskplane.tickets import attachment_names, attachments, service
-from deskplane.tickets.belongings import page, page_schema, ticket_row
+from deskplane.tickets.belongings import page, ticket_row
 from deskplane.tickets.models import Attachment, Ticket
 from deskplane.tickets.schemas import Page
 
@@ -125,7 +126,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=ACCESS,
         query=Page,
-        answers={200: ("A page.", page_schema(entry))},
+        answers={200: ("A page.", pagination.page_schema(entry))},
     )
     yield Operation(
         "create_ticket_attachment",

@@ -30,12 +30,3 @@ def page(call: Call, model: Any, name: str, *conditions: Any) -> tuple[Any, str 
     statement = pagination.page(statement, order, scope=scope, cursor=call.query["cursor"], limit=limit, vault=vault)
     rows = call.session.execute(statement).scalars().all()
     return pagination.cut(rows, order, scope=scope, limit=limit, vault=vault)
-
-
-def page_schema(thing: dict[str, Any]) -> dict[str, Any]:
-    """JSON Schema of a page of such things."""
-    return {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
-    }

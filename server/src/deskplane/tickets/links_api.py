@@ -141,11 +141,7 @@ def operations() -> Iterable[Operation]:
     """Every operation on links and references."""
     link = object_schema(described(LinkEntry()), answer=True)
     reference = object_schema(described(ReferenceEntry()), answer=True)
-    page = {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": link}, "next_cursor": {"type": ["string", "null"]}},
-    }
+    page = pagination.page_schema(link)
     whole = {
         "type": "object",
         "required": ["items"],

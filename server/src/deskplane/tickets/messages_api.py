@@ -9,13 +9,14 @@ from typing import Any
 from marshmallow import Schema
 from sqlalchemy import select
 
+from deskplane.kernel import pagination
 from deskplane.kernel.compound import SetOf, described, object_schema
 from deskplane.kernel.fields import Choice, Moment, Text, Whole
 from deskplane.kernel.markup import clean_html, text_of, to_html
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import not_found
 from deskplane.tickets import attachments, attachments_api, messages, service
-from deskplane.tickets.belongings import page, page_schema, ticket_row
+from deskplane.tickets.belongings import page, ticket_row
 from deskplane.tickets.models import Attachment, TicketMessage
 from deskplane.tickets.schemas import Page, Reference
 
@@ -134,7 +135,7 @@ def operations() -> Iterable[Operation]:
         "tickets",
         permission=ACCESS,
         query=Page,
-        answers={200: ("A page.", page_schema(message))},
+        answers={200: ("A page.", pagination.page_schema(message))},
     )
     yield Operation(
         "create_ticket_message",

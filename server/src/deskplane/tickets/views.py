@@ -238,11 +238,7 @@ def delete(call: Call) -> Reply:
 def operations() -> Iterable[Operation]:
     """Every operation on views."""
     thing = object_schema(described(ViewAnswer()), answer=True)
-    page = {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": thing}, "next_cursor": {"type": ["string", "null"]}},
-    }
+    page = pagination.page_schema(thing)
     access = ("tickets:access",)
     one = f"{BASE}/{{id}}"
     yield Operation(
