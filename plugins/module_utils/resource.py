@@ -122,7 +122,7 @@ class Resource(Declaration):
             )
         if warnings:
             result["warnings"] = warnings
-        for extra in ("api_keys", "api_key_ids", "adopted", "released"):
+        for extra in ("api_keys", "api_key_ids", "adopted", "released", "attachments"):
             if answer.get(extra):
                 result[extra] = answer[extra]
         return result

@@ -24,6 +24,7 @@ author:
 extends_documentation_fragment:
   - deskplane.helpdesk.connection
   - deskplane.helpdesk.attributes
+  - deskplane.helpdesk.ticket_relations
 options:
   title:
     description:
@@ -83,66 +84,6 @@ options:
         department.
       - If O(customer) is not given, the contact's customer is meant, also for recognising the ticket.
     type: str
-  assets:
-    description:
-      - Names of the assets that it is about, all of the ticket's customer. The order does not matter.
-      - Ignored with a warning if the customer has C(asset_integration) switched off.
-    type: list
-    elements: str
-  movement:
-    description:
-      - The movement of one of the O(assets) that it is about.
-      - Ignored with a warning if the customer has C(movement_link) switched off.
-    type: dict
-    suboptions:
-      asset:
-        description:
-          - Name of the asset.
-        type: str
-      at:
-        description:
-          - When it was moved, as the asset says, for example V(2027-01-15T09:00:00Z).
-        type: str
-  links:
-    description:
-      - Links to other tickets. What is given replaces what was there, as far as the key's owner sees it; links that are
-        to stay must be given, too. The order does not matter.
-    type: list
-    elements: dict
-    suboptions:
-      type:
-        description:
-          - What the ticket is to the other one.
-        type: str
-        required: true
-        choices: [relates_to, duplicates, causes, blocks, parent_of, duplicated_by, caused_by, blocked_by, child_of]
-      ticket:
-        description:
-          - Number of the other ticket.
-        type: str
-        required: true
-  references:
-    description:
-      - What it refers to outside of the desk. What is given replaces what was there. The order does not matter.
-    type: list
-    elements: dict
-    suboptions:
-      type:
-        description:
-          - What it is.
-        type: str
-        required: true
-        choices: [board_card, pull_request, issue, pipeline, url]
-      title:
-        description:
-          - What to call it.
-        type: str
-        required: true
-      url:
-        description:
-          - Where it is, of http or https, without credentials.
-        type: str
-        required: true
   tags:
     description:
       - Free words. The order does not matter.
@@ -164,7 +105,8 @@ options:
         O(on_repeat=comment).
     type: str
   internal:
-    description: Whether O(comment) is for the desk alone, as without it. V(false) needs C(tickets:read_internal).
+    description:
+      - Whether O(comment) and O(attachments) are for the desk alone, as without it. V(false) needs C(tickets:read_internal).
     type: bool
   state:
     description:
@@ -248,6 +190,16 @@ EXAMPLES = r"""
       - type: pipeline
         title: Deployment 4711
         url: https://git.example.com/shop/pipelines/4711
+
+- name: Put the log of the controller on it, and what the failed task said
+  deskplane.helpdesk.ticket:
+    customer: Example Ltd
+    title: Deployment of the shop failed
+    correlation_key: deploy/shop/production
+    attachments:
+      - path: deployment.log
+      - name: failed-task.json
+        content: "{{ ansible_failed_result | default({}) | to_nice_json }}"
 
 - name: Resolve the incident after the next good deployment, if there is one
   deskplane.helpdesk.ticket:
@@ -333,6 +285,23 @@ ticket:
       type: list
       elements: dict
       returned: when O(references) is given
+    attachments:
+      description:
+        - Those of O(attachments), first the ones that were there. In check mode the ones that would be sent have name, size
+          and SHA-256 only.
+      type: list
+      elements: dict
+      returned: when O(attachments) is given
+      contains:
+        id: {description: "Its ID.", type: str}
+        name: {description: "Its name.", type: str}
+        content_type: {description: "Its media type.", type: str}
+        size: {description: "Its size in bytes.", type: int}
+        sha256: {description: "SHA-256 of what it holds.", type: str}
+        internal: {description: "Whether only those of the desk read it.", type: bool}
+        message: {description: "ID of the message that it is part of.", type: int}
+        author: {description: "Who sent it.", type: str}
+        created_at: {description: "When.", type: str}
     tags:
       description: Free words.
       type: list
@@ -419,6 +388,7 @@ problem:
   type: dict
 """
 
+from ansible_collections.deskplane.helpdesk.plugins.module_utils import attachments
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.module import run
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import HARMLESS, KEYED, Resource
 
@@ -427,6 +397,18 @@ class Ticket(Resource):
     def subject(self, given):
         name = given.get("title") or given.get("correlation_key")
         return "ticket '%s'" % name if name else "ticket"
+
+    def gathered(self, given, files=None):
+        if given.get("attachments"):
+            given["attachments"] = attachments.gathered(given["attachments"], files)
+        return given, set()
+
+    def act(self, desk, wanted, check_mode):
+        files = wanted.get("attachments")
+        if not files:
+            return super().act(desk, wanted, check_mode)
+        result = super().act(desk, dict(wanted, attachments=[file.declared() for file in files]), check_mode)
+        return attachments.completed(desk, self.subject(wanted), files, wanted.get("internal"), result, check_mode)
 
 
 def repetition(wanted):
@@ -472,6 +454,14 @@ DECLARATION = Ticket(
         "movement": {"type": "dict", "options": {"asset": TEXT, "at": TEXT}},
         "links": {"type": "list", "elements": "dict", "options": {"type": LINK, "ticket": NEEDED}},
         "references": {"type": "list", "elements": "dict", "options": {"type": REFERENCE, "title": NEEDED, "url": NEEDED}},
+        "attachments": {
+            "type": "list",
+            "elements": "dict",
+            "options": {"path": {"type": "path"}, "content": TEXT, "name": TEXT, "content_type": TEXT},
+            "mutually_exclusive": [["path", "content"]],
+            "required_one_of": [["path", "content"]],
+            "required_by": {"content": ["name"]},
+        },
         "tags": WORDS,
         "labels": WORDS,
         "source": {"type": "str", "choices": ["api", "console", "portal", "email", "ansible"]},

@@ -145,6 +145,11 @@ options:
     description:
       - Only those with this tag.
     type: str
+  attachments:
+    description:
+      - Whether to tell of each ticket's attachments, too, as far as the key's owner may read them. It takes one request
+        more for each ticket.
+    type: bool
   limit:
     description:
       - At most this many. All, if not given.
@@ -172,6 +177,12 @@ EXAMPLES = r"""
     sort: due_at
   register: urgent
 
+- name: Read a ticket with the files on it
+  deskplane.helpdesk.ticket_info:
+    number: TKT-000001
+    attachments: true
+  register: with_files
+
 - name: Look for what was written about a host
   deskplane.helpdesk.ticket_info:
     q: web-04 certificate
@@ -182,7 +193,9 @@ EXAMPLES = r"""
 RETURN = r"""
 ---
 tickets:
-  description: The tickets that were found. See M(deskplane.helpdesk.ticket) for what they hold.
+  description:
+    - The tickets that were found. See M(deskplane.helpdesk.ticket) for what they hold; C(attachments) only if
+      O(attachments) asks for them.
   returned: success
   type: list
   elements: dict
@@ -203,14 +216,20 @@ from urllib.parse import quote
 
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.desk import DeskFailure
 from ansible_collections.deskplane.helpdesk.plugins.module_utils.module import run
-from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Listing
+from ansible_collections.deskplane.helpdesk.plugins.module_utils.resource import Listing, everything
 
 
 class Tickets(Listing):
     def act(self, desk, wanted, check_mode):
+        with_files = wanted.pop("attachments", None)
         number = wanted.pop("number", None)
-        if number is None:
-            return super().act(desk, wanted, check_mode)
+        result = super().act(desk, wanted, check_mode) if number is None else self._one(desk, number)
+        for ticket in result["tickets"] if with_files else ():
+            path = "tickets/%s/attachments" % ticket["number"]
+            ticket["attachments"] = everything(desk, path, {}, "ticket '%s'" % ticket["number"])
+        return result
+
+    def _one(self, desk, number):
         try:
             found = [desk.get("tickets/" + quote(number, safe=""), subject="ticket '%s'" % number)]
         except DeskFailure as failure:
@@ -304,6 +323,7 @@ DECLARATION = Tickets(
         },
         "label": TEXT,
         "tag": TEXT,
+        "attachments": {"type": "bool"},
         "limit": {"type": "int"},
     },
 )

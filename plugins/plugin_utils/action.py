@@ -75,11 +75,14 @@ class TaskFiles:
         except AnsibleError:
             return path
 
-    def read_text(self, path):
-        """The text of a file. Raises OSError, UnicodeDecodeError."""
+    def plain(self, path):
+        """Where the content of a file lies, decrypted if it was encrypted. Raises OSError."""
         try:
-            real = self._action._loader.get_real_file(path)
+            return self._action._loader.get_real_file(path)
         except AnsibleError as error:
             raise OSError(0, " ".join(str(error).split()), path) from error
-        with open(real, encoding="utf-8-sig") as handle:
+
+    def read_text(self, path):
+        """The text of a file. Raises OSError, UnicodeDecodeError."""
+        with open(self.plain(path), encoding="utf-8-sig") as handle:
             return handle.read()

@@ -90,6 +90,8 @@ def apply(call: Call) -> Reply:
         "unresolved": applied.unresolved,
         "warnings": applied.warnings,
     }
+    if applied.attachments is not None:
+        answer["attachments"] = [one and attachments_api.shown(one) for one in applied.attachments]
     return Reply(answer, 201 if created else 200, headers)
 
 
@@ -142,6 +144,8 @@ def operations() -> Iterable[Operation]:
     applied = described(TicketApply())
     declared = {name: applied[name].json_schema(answer=True) for name in related.NAMES}  # answered where they are given
     outcome = outcome_schema({**thing, "properties": {**thing["properties"], **declared}})
+    file = object_schema(described(attachments_api.AttachmentEntry()), answer=True)
+    outcome["properties"]["attachments"] = {"type": "array", "items": {"anyOf": [file, {"type": "null"}]}}
     yield Operation(
         "create_ticket",
         "POST",

@@ -18,7 +18,7 @@ from deskplane.kernel.db import execute
 from deskplane.kernel.etag import require_match
 from deskplane.kernel.ids import new_id
 from deskplane.kernel.operation import Upload
-from deskplane.kernel.problem import forbidden, not_found
+from deskplane.kernel.problem import forbidden, invalid_field, not_found
 from deskplane.kernel.work import Work
 from deskplane.tickets import attachment_names, links, messages, service
 from deskplane.tickets.announcements import announce
@@ -56,11 +56,16 @@ def require_taken(work: Work, draft: Draft, upload: Upload, given: Mapping[str, 
 
 def store(
     work: Work, draft: Draft, upload: Upload, given: Mapping[str, Any], *, if_match: str | None = None
-) -> dict[str, Any]:
-    """Puts a file that was received on a ticket in hand, and answers it. Raises 403, 412 and 422."""
+) -> tuple[Attachment | Mapping[str, Any], bool]:
+    """Puts a file that was received on a ticket in hand, and answers it and whether it is new. Raises 403, 412, 422."""
     require_match(if_match, draft.columns["version"])
     name, internal = require_taken(work, draft, upload, given)
     assert upload.file is not None, "it was received"
+    if given["sha256"] not in (None, upload.sha256):
+        detail = f"what arrived has the SHA-256 {upload.sha256}; it was changed or cut off on its way"
+        raise invalid_field("sha256", "mismatch", detail)
+    if given["once"] and (found := same(work, draft, name, upload.sha256, given["internal"])):
+        return found, False
     row = {
         "id": new_id(),
         "ticket_id": draft.columns["id"],
@@ -78,7 +83,20 @@ def store(
     for position, data in enumerate(iter(partial(upload.file.read, CHUNK), b"")):
         execute(work.session, _INSERT_CHUNK, {"attachment_id": row["id"], "position": position, "data": data})
     _note(work, draft, None, row)
-    return row
+    return row, True
+
+
+def same(work: Work, draft: Draft, name: str, sha256: str, internal: bool | None) -> Attachment | None:
+    """The oldest file of this name and content on a ticket that the caller may read; `internal` says which, too."""
+    conditions = [] if internal is None else [Attachment.internal.is_(internal)]
+    statement = select(Attachment).where(
+        Attachment.ticket_id == draft.columns["id"],
+        Attachment.name == name,
+        Attachment.sha256 == sha256,
+        *readable(work.actor),
+        *conditions,
+    )
+    return work.session.execute(statement.order_by(Attachment.id).limit(1)).scalar_one_or_none()
 
 
 def _note(work: Work, draft: Draft, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> None:

@@ -16,7 +16,7 @@ from deskplane.kernel.problem import Problem
 from deskplane.tickets import attachment_names, attachments, service
 from deskplane.tickets.belongings import page, ticket_row
 from deskplane.tickets.models import Attachment, Ticket
-from deskplane.tickets.schemas import Page
+from deskplane.tickets.schemas import Digest, Page
 
 ATTACHMENTS = "/api/v1/tickets/{number}/attachments"
 ACCESS = ("tickets:access",)
@@ -35,6 +35,12 @@ class AttachmentUpload(Schema):
         "Whether those only read it who have C(tickets:read_internal); as part of a message it is as internal as that. "
         "Without it, V(true) for who has C(tickets:comment) and C(tickets:read_internal), and V(false) for others, "
         "whose files are never internal."
+    )
+    sha256 = Digest("SHA-256 of what is sent, in hexadecimal digits. Something else that arrives is refused.")
+    once = Flag(
+        "Whether a file of this name and content that is there already is answered, instead of stored a second time; "
+        "with O(internal), one that is just as internal.",
+        default=False,
     )
 
 
@@ -77,8 +83,10 @@ def admit(call: Call) -> int:
 def create(call: Call) -> Reply:
     """POST /tickets/{number}/attachments"""
     draft = service.load_by_number(call, call.path["number"])
-    found = shown(attachments.store(call, draft, _upload(call), call.query, if_match=call.if_match))
-    return Reply(found, 201, {"Location": f"{ATTACHMENTS.format(number=draft.number)}/{found['id']}"})
+    stored, new = attachments.store(call, draft, _upload(call), call.query, if_match=call.if_match)
+    found = shown(stored)
+    location = f"{ATTACHMENTS.format(number=draft.number)}/{found['id']}"
+    return Reply(found, 201 if new else 200, {"Location": location})
 
 
 def listing(call: Call) -> Reply:
@@ -141,7 +149,7 @@ def operations() -> Iterable[Operation]:
         write=True,
         idempotency=True,
         etag=True,
-        answers={201: ("The attachment.", entry)},
+        answers={200: ("It was there already.", entry), 201: ("The attachment.", entry)},
         description="The body is the file itself, of at most `attachments.max_bytes` bytes. Needs `tickets:comment`, "
         "unless it is the ticket's reporter who sends it.",
     )

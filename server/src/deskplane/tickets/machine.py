@@ -18,14 +18,34 @@ from deskplane.customers.models import Customer
 from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
-from deskplane.tickets import assets, chronicle, contacts, queries, references, related, removal, service
+from deskplane.tickets import (
+    assets,
+    chronicle,
+    contacts,
+    declared_files,
+    queries,
+    references,
+    related,
+    removal,
+    service,
+)
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 
 IDENTITY = ("title", "description")
 """Set at creation and then left alone, unless `update_fields` names them: fifty hosts report one trouble in fifty
 wordings."""
-OPTIONS = ("state", "on_repeat", "reopen_within", "update_fields", "comment", "internal", "source", *related.NAMES)
+OPTIONS = (
+    "state",
+    "on_repeat",
+    "reopen_within",
+    "update_fields",
+    "comment",
+    "internal",
+    "source",
+    "attachments",
+    *related.NAMES,
+)
 
 
 @dataclass
@@ -39,6 +59,8 @@ class Applied:
     changes: list[dict[str, Any]] = field(default_factory=list)
     unresolved: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    attachments: list[Any] | None = None
+    """Where files are declared: for each what it is on the ticket, None where it is still to be sent."""
 
 
 def apply(work: Work, body: Mapping[str, Any], *, allow_unresolved: bool = False) -> Applied:
@@ -79,6 +101,7 @@ def apply(work: Work, body: Mapping[str, Any], *, allow_unresolved: bool = False
 def _apply(work: Work, body: Mapping[str, Any]) -> Applied:
     if not body.get("title") and not body.get("correlation_key"):
         raise invalid_field("title", "required", "is required, unless correlation_key says which ticket is meant")
+    declared_files.require_present(body)
     state = body.get("state") or "present"
     given = {name: value for name, value in body.items() if name not in OPTIONS}
     if state == "present":
@@ -162,9 +185,9 @@ def _applied(work: Work, draft: Draft, body: Mapping[str, Any], action: str, bef
     after = _shown(work, draft, body)
     if work.dry_run and before is None:
         after = _unassigned(after)
-    return Applied(
-        action, before, after, draft.columns["version"], _differences(before, after), warnings=draft.warnings
-    )
+    files = declared_files.there(work, draft, body)
+    version, changes = draft.columns["version"], _differences(before, after)
+    return Applied(action, before, after, version, changes, warnings=draft.warnings, attachments=files)
 
 
 def _unassigned(after: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, validates_schema
@@ -114,6 +115,33 @@ class DeclaredReference(Schema):
     url = Url("Where it is; of http or https, without credentials.", required=True)
 
 
+class Digest(Text):
+    """A SHA-256 in hexadecimal digits, canonically small ones."""
+
+    def __init__(self, description: str, **common: Any) -> None:
+        super().__init__(
+            description, longest=64, pattern="[0-9a-fA-F]{64}", pattern_hint="must be 64 hexadecimal digits", **common
+        )
+
+    def canonical(self, text: str) -> str:
+        return text.lower()
+
+
+class DeclaredFile(Schema):
+    """A file that a ticket is to have, by its name and content."""
+
+    name = Text("Its name. Of a path the last part is kept.", longest=2550, shortest=1, required=True)
+    sha256 = Digest("SHA-256 of what it holds, in hexadecimal digits.", required=True)
+    size = Whole("Its size in bytes.", most=2**53, required=True)
+
+
+class DeclaredFiles(Items):
+    """Files in the order in which they are declared, which is that of the answer."""
+
+    def order(self, item: Mapping[str, Any]) -> Any:
+        return 0
+
+
 class TicketApply(TicketCreate):
     """What a ticket should be, said by a machine."""
 
@@ -130,6 +158,14 @@ class TicketApply(TicketCreate):
         DeclaredReference,
         named_by=("type", "url"),
         most=MOST_REFERENCES,
+    )
+    attachments = DeclaredFiles(
+        "Files that the ticket is to have. Nothing is stored of them by this call, but it is refused if one of them "
+        "would not be taken. The answer has for each the attachment that it is, or null where its bytes are yet to be "
+        "sent to C(POST /tickets/{number}/attachments). Files that are not given stay.",
+        DeclaredFile,
+        named_by=("name", "sha256"),
+        most=MOST_EACH,
     )
 
     comment = Text(

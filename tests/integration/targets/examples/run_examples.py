@@ -16,6 +16,7 @@ import yaml
 
 COLLECTION = "deskplane.helpdesk"
 FILES = {
+    "deployment.log": "It failed.\n",
     "desk/labels.yml": "labels: [{name: it-example, color: '#1f6feb'}]\n",
     "environments/production/labels.yml": "labels: [{name: it-example, color: '#d73a49'}]\n",
 }
