@@ -29,6 +29,7 @@ from deskplane.app import Desk, create_app, make_desk, make_server, migrate
 from deskplane.migrations.tables import metadata
 from deskplane.people import keys, service
 from deskplane.settings import Settings
+from revisions import RevisionWatch
 
 SECRET = "a secret key for tests, long enough to be one: 0123456789"
 DATABASES = os.environ.get("DESKPLANE_TEST_DATABASES", "sqlite,postgresql").split(",")
@@ -183,9 +184,11 @@ def clock() -> TurnedClock:
 def desk(database_url: str, clock: TurnedClock) -> Iterator[Desk]:
     """A desk with an administrator named root."""
     found = make_desk(settings(database_url), clock)
+    watch = RevisionWatch(found)
     found.database.run(lambda session: service.create_admin(found.command_line(session), "root", None), write=True)
     yield found
     found.database.dispose()
+    assert not watch.unsaid, f"configuration was written without a new revision: {watch.unsaid}"
 
 
 @pytest.fixture(scope="session")

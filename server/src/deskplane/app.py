@@ -33,7 +33,7 @@ from deskplane.kernel.db import Database
 from deskplane.kernel.kind import Registry
 from deskplane.kernel.operation import Operation
 from deskplane.kernel.permissions import PERMISSIONS
-from deskplane.kernel.revision import Kept, current
+from deskplane.kernel.revision import Kept, current, raise_revision
 from deskplane.kernel.work import Work
 from deskplane.outbox.schedules import Job
 from deskplane.outbox.service import Claimed
@@ -152,9 +152,11 @@ def migrate(desk: Desk) -> tuple[str | None, str | None]:
     found = migrations.upgrade(desk.database)
 
     def ship(session: Session) -> None:
-        ship_roles(session, desk.clock)
-        ship_workflows(session, desk.clock)
-        ship_settings(session, desk.clock)
+        shipped = (ship_roles, ship_workflows, ship_settings)
+        # other processes may be serving meanwhile, and keep what they derived from what was there
+        wrote = [each(session, desk.clock) for each in shipped]
+        if any(wrote):
+            raise_revision(session)
 
     desk.database.run(ship, write=True)
     return found

@@ -69,13 +69,18 @@ def test_what_came_with_deskplane_can_be_neither_changed_nor_deleted_nor_renamed
 
 def test_a_start_brings_shipped_workflows_to_what_the_version_says(api: Api) -> None:
     from sqlalchemy import update
+    from sqlalchemy.orm import Session
 
     from deskplane.desks.models import StoredWorkflow
+    from deskplane.kernel.revision import raise_revision
 
     before = dump(api.desk)["workflows"]
-    api.desk.database.run(
-        lambda session: session.execute(update(StoredWorkflow).values(final=["resolved"])), write=True
-    )
+
+    def as_an_earlier_version_had_it(session: Session) -> None:
+        raise_revision(session)
+        session.execute(update(StoredWorkflow).values(final=["resolved"]))
+
+    api.desk.database.run(as_an_earlier_version_had_it, write=True)
     migrate(api.desk)
     found = {item["name"]: item["final"] for item in api.call("GET", "/workflows")["items"]}
     assert found == {"free": [], "itil": ["cancelled", "closed"]}

@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from deskplane.configuration import history_api, simulation
+from deskplane.configuration import history_api, simulation, unchanged
 from deskplane.configuration.documents import DeskDocuments
 from deskplane.configuration.entries import Document
 from deskplane.configuration.export import drift, export
@@ -41,6 +41,10 @@ def manager_fields() -> dict[str, Described]:
         "adopt": Flag("Become the owner of what has none.", default=False),
         "force": Flag("Take over what another manager owns.", default=False),
     }
+
+
+Read = tuple[list[Document], tuple[Kind, ...], Troubles]
+"""What a document says, the kinds that it lists, and what is wrong with it."""
 
 
 class DeskDocument(Described):
@@ -102,12 +106,15 @@ class DeskOperations:
         self.plan_schema = type("DeskPlan", (Schema,), {**common, "allow_unresolved": unresolved, **always})
         self.apply_schema = type("DeskApply", (Schema,), {**common, "plan_digest": digest, **always})
 
-    def prepare(self, call: Call) -> tuple[list[Document], tuple[Kind, ...], Troubles]:
-        """Reads the document, and hashes what is hashed, before the write lock is taken."""
+    def prepare(self, call: Call) -> Read | None:
+        """Reads the document, and hashes what is hashed, before the write lock is taken. Null for one that is known to
+        change nothing."""
+        if unchanged.known(call, unchanged.name_of(call)) is not None:
+            return None
         with _uncollected():
             return self._read(call)
 
-    def _read(self, call: Call) -> tuple[list[Document], tuple[Kind, ...], Troubles]:
+    def _read(self, call: Call) -> Read:
         troubles = Troubles()
         documents, kinds = self.documents.read(call.body["configuration"], troubles)
         _may(call, kinds)
@@ -142,11 +149,17 @@ class DeskOperations:
         return Reply(found)
 
     def _run(self, call: Call) -> dict[str, Any]:
-        with _uncollected():
-            return self._reconcile(call)
+        name = unchanged.name_of(call)
+        found = unchanged.known(call, name)
+        if found is None:
+            with _uncollected():
+                found = self._reconcile(call)
+            unchanged.remember(call, name, found)
+        return found
 
     def _reconcile(self, call: Call) -> dict[str, Any]:
-        documents, kinds, troubles = call.prepared
+        # what was known to change nothing may do so now, if somebody was quicker
+        documents, kinds, troubles = call.prepared or self._read(call)
         # a transaction that lost a race is run anew, with what the first run knew nothing of
         troubles = Troubles(list(troubles.errors), list(troubles.conflicts))
         _may(call, kinds)

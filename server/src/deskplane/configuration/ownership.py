@@ -278,6 +278,8 @@ class Claims:
             # through all that the manager claims, for each
             table.c.manager.concat("") == bindparam("of_manager"),
         )
+        if gone or changed or new:
+            self.work.change_configuration()
         session = self.work.session
         if gone:
             rows = [{"of_kind": key[0], "of_id": key[1], "of_manager": key[2]} for key in gone]
@@ -305,8 +307,10 @@ class Claims:
         there = session.execute(select(Manager.revision).where(Manager.name == name)).first()
         values = {"revision": self.declaration.revision, "applied_at": now, "applied_by": self.work.actor.username}
         if there is None:
+            self.work.change_configuration()
             session.execute(insert(Manager).values(name=name, **values))
         elif there.revision != self.declaration.revision and self.declaration.revision is not None:
+            self.work.change_configuration()
             session.execute(update(Manager).where(Manager.name == name).values(**values))
 
 

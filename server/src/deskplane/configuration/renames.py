@@ -41,6 +41,8 @@ def remember_renames(work: Work, entries: Sequence[Entry], *, whole: bool) -> No
             and (entry.document.renamed_from is None or (kind, entry.id) in renamed_again)
         )
         if gone:
+            work.change_configuration()
             session.execute(delete(Rename).where(Rename.kind == kind, Rename.object_id.in_(gone)))
     if new:
+        work.change_configuration()
         session.execute(insert(Rename), new)

@@ -12,8 +12,9 @@ from deskplane.kernel.clock import Clock
 from deskplane.kernel.ids import new_id
 
 
-def ship_settings(session: Session, clock: Clock) -> None:
-    """Makes a row, with the default, for each setting that this version knows and the database does not."""
+def ship_settings(session: Session, clock: Clock) -> bool:
+    """Makes a row, with the default, for each setting that this version knows and the database does not; answers
+    whether it wrote any."""
     there = set(session.execute(select(Setting.key)).scalars())
     now = clock.now()
     rows = [
@@ -23,10 +24,12 @@ def ship_settings(session: Session, clock: Clock) -> None:
     ]
     if rows:
         session.execute(insert(Setting), rows)
+    return bool(rows)
 
 
-def ship_workflows(session: Session, clock: Clock) -> None:
-    """Makes the workflows that come with Deskplane, and brings those that are there to what this version says."""
+def ship_workflows(session: Session, clock: Clock) -> bool:
+    """Makes the workflows that come with Deskplane, and brings those that are there to what this version says; answers
+    whether that changed any."""
     there = {row.name: row for row in session.execute(select(StoredWorkflow)).scalars()}
     now = clock.now()
     for name, (description, found) in SHIPPED.items():
@@ -39,4 +42,6 @@ def ship_workflows(session: Session, clock: Clock) -> None:
         elif any(getattr(row, field) != value for field, value in values.items()):
             for field, value in {**values, "version": row.version + 1, "updated_at": now}.items():
                 setattr(row, field, value)
+    changed = bool(session.new or session.dirty)
     session.flush()
+    return changed

@@ -20,6 +20,8 @@ T = TypeVar("T")
 CONFIGURATION = "configuration"
 SERVICE_LEVELS = "service_levels"
 MOST_KEPT = 20_000
+NOTHING: Any = object()
+"""What nothing was kept of; a kept value may be null."""
 
 
 class Revision(Base):
@@ -51,16 +53,25 @@ class Kept:
 
     def get(self, revision: int | None, name: Any, load: Callable[[], T]) -> T:
         """The kept value, or what `load` finds. A null revision (it changes in this transaction) keeps nothing."""
-        if revision is None:
-            return load()
-        with self._lock:
-            if revision == self._revision and name in self._values:
-                found: T = self._values[name]
-                return found
+        found = self.find(revision, name)
+        if found is not NOTHING:
+            known: T = found
+            return known
         value = load()
+        self.note(revision, name, value)
+        return value
+
+    def find(self, revision: int | None, name: Any) -> Any:
+        """The value that was kept at this revision, or `NOTHING`."""
+        with self._lock:
+            return self._values.get(name, NOTHING) if revision == self._revision else NOTHING
+
+    def note(self, revision: int | None, name: Any, value: Any) -> None:
+        """Keeps a value that was derived at this revision."""
+        if revision is None:
+            return
         with self._lock:
             if revision > self._revision or len(self._values) >= MOST_KEPT:
                 self._revision, self._values = revision, {}
             if revision == self._revision:
                 self._values[name] = value
-        return value

@@ -226,8 +226,9 @@ def note_password(users: Sequence[Written]) -> None:
         written.after["password_changed_at"] = None if work.dry_run else now
 
 
-def ship_roles(session: Session, clock: Clock) -> None:
-    """Makes the roles that come with Deskplane where they are missing; `admin` always gets every permission."""
+def ship_roles(session: Session, clock: Clock) -> bool:
+    """Makes the roles that come with Deskplane where they are missing; `admin` always gets every permission. Answers
+    whether that changed any."""
     there = {row.name: row for row in session.execute(select(Role)).scalars()}
     now = clock.now()
     for name, (description, permissions) in SHIPPED_ROLES.items():
@@ -246,7 +247,9 @@ def ship_roles(session: Session, clock: Clock) -> None:
             )
         elif name == ADMIN and there[name].permissions != sorted(permissions):
             there[name].permissions = sorted(permissions)
+    changed = bool(session.new or session.dirty)
     session.flush()
+    return changed
 
 
 def new_user_values(username: str, clock: Clock) -> dict[str, Any]:
