@@ -235,4 +235,4 @@ def make_worker(desk: Desk) -> Worker:
             detail = f"the periodic job {job!r} failed and is tried again; the worker's log has the whole of: {error}"
             alerts.raise_alert(work, "job_failing", job, detail)
 
-    return Worker(desk.database, desk.clock, handlers, jobs, told=tell_job)
+    return Worker(desk.database, desk.clock, handlers, jobs, threads=desk.settings.worker_threads, told=tell_job)

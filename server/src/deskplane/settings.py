@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     bind: str = Field("127.0.0.1:8080", pattern=ADDRESS, description="Address and port that the server listens on.")
     workers: int = Field(2, ge=1, le=64, description="Server processes.")
     threads: int = Field(4, ge=1, le=64, description="Requests that each process serves at once.")
+    worker_threads: int = Field(
+        16, ge=2, le=256, description="How many webhooks, mailboxes and the like each worker process serves at once."
+    )
     public_address: str = Field(
         "", description="Address under which the server is reached; where it is empty, that of the request."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -39,15 +40,18 @@ def readyz(call: Call) -> Reply:
             f"the database is at migration {found}, this version needs {head()}; run: deskplane migrate",
             headers={"Retry-After": "5"},
         )
-    alive = outbox.workers_alive(call.session, call.clock.now())
-    waiting, _oldest = outbox.backlog(call.session)
+    now = call.clock.now()
+    alive = outbox.workers_alive(call.session, now)
+    waits = outbox.backlogs(call.session, now)
     return Reply(
         {
             "status": "ok",
             "database": "ok",
             "migrations": found,
             "workers": alive,
-            "outbox": waiting,
+            "outbox": sum(backlog.messages for backlog in waits),
+            "outbox_failing": sum(backlog.failing for backlog in waits),
+            "outbox_oldest_seconds": _oldest_seconds(waits, now),
             "warnings": [] if alive else ["no worker was seen lately; start one with: deskplane worker"],
         }
     )
@@ -58,17 +62,33 @@ def version(call: Call) -> Reply:
     return Reply({"version": __version__, "api": "v1"})
 
 
+def _oldest_seconds(waits: Iterable[outbox.Backlog], now: datetime) -> float:
+    oldest = min((backlog.oldest for backlog in waits if backlog.oldest), default=now)
+    return (now - oldest).total_seconds()
+
+
 def _readings(call: Call) -> Iterable[GaugeMetricFamily]:
     tickets = GaugeMetricFamily("deskplane_tickets", "Tickets, by status.", labels=["status"])
     counted = dict(call.session.execute(select(Ticket.status, func.count()).group_by(Ticket.status)).all())
     for status in STATUSES:
         tickets.add_metric([status], counted.get(status, 0))
-    waiting, oldest = outbox.backlog(call.session)
-    now = call.clock.now()
-    age = (now - oldest).total_seconds() if oldest else 0.0
     yield tickets
-    yield GaugeMetricFamily("deskplane_outbox_messages", "Messages that wait in the outbox.", value=waiting)
-    yield GaugeMetricFamily("deskplane_outbox_oldest_seconds", "Age of the oldest message in the outbox.", value=age)
+    now = call.clock.now()
+    waits = outbox.backlogs(call.session, now)
+    messages = GaugeMetricFamily("deskplane_outbox_messages", "Messages in the outbox, by topic.", labels=["topic"])
+    failing = GaugeMetricFamily(
+        "deskplane_outbox_failing_messages", "Messages that failed and are tried again, by topic.", labels=["topic"]
+    )
+    for backlog in waits:
+        messages.add_metric([backlog.topic], backlog.messages)
+        failing.add_metric([backlog.topic], backlog.failing)
+    yield messages
+    yield failing
+    yield GaugeMetricFamily(
+        "deskplane_outbox_oldest_seconds",
+        "Age of the oldest message in the outbox that should be done by now.",
+        value=_oldest_seconds(waits, now),
+    )
     alive = outbox.workers_alive(call.session, now)
     yield GaugeMetricFamily("deskplane_workers", "Workers seen in the last half minute.", value=alive)
     raised = GaugeMetricFamily("deskplane_alerts", "Open alerts, by kind.", labels=["kind"])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from worker_help import drain, rows, running, wait_for
 
 from conftest import TurnedClock
 from deskplane.app import Desk, make_worker
 from deskplane.outbox import service
-from deskplane.outbox.models import Heartbeat, Message, Schedule
+from deskplane.outbox.models import Heartbeat, Schedule
 from deskplane.outbox.schedules import Job
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Worker
@@ -33,20 +32,8 @@ def put(desk: Desk, *payloads: dict[str, Any], topic: str = "test") -> None:
     desk.database.run(write, write=True)
 
 
-def rows(desk: Desk) -> list[Message]:
-    with desk.database.transaction(write=False) as session:
-        found = list(session.execute(select(Message).order_by(Message.id)).scalars())
-        session.expunge_all()
-        return found
-
-
 def worker(desk: Desk, handler: Callable[[Claimed], None], jobs: list[Job] | None = None) -> Worker:
     return Worker(desk.database, desk.clock, {"test": handler}, jobs or [], idle_seconds=0.02)
-
-
-def drain(found: Worker) -> None:
-    while found.drain_once():
-        pass
 
 
 def test_messages_are_dealt_with_in_their_order_and_once(desk: Desk) -> None:
@@ -140,28 +127,6 @@ def test_two_workers_of_one_process_have_names_of_their_own(desk: Desk) -> None:
     assert worker(desk, lambda message: None).name != worker(desk, lambda message: None).name
 
 
-@contextmanager
-def running(*workers: Worker) -> Iterator[None]:
-    threads = [threading.Thread(target=found.run) for found in workers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for found in workers:
-            found.stop()
-        for thread in threads:
-            thread.join(20)
-        assert not any(thread.is_alive() for thread in threads)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def test_several_workers_share_the_messages_and_do_none_twice(desk: Desk) -> None:
     put(desk, *({"n": index} for index in range(120)))
     seen: list[int] = []
@@ -217,7 +182,7 @@ def seen_at(desk: Desk) -> set[object]:
 def test_a_worker_outlives_a_database_that_is_away(desk: Desk, clock: TurnedClock) -> None:
     found = worker(desk, lambda message: None)
     failures: list[int] = []
-    real = found.drain_once
+    real = found.begin_once
 
     def away() -> int:
         if not failures:
@@ -225,7 +190,7 @@ def test_a_worker_outlives_a_database_that_is_away(desk: Desk, clock: TurnedCloc
             raise ConnectionError("the database is away")
         return real()
 
-    found.drain_once = away  # type: ignore[method-assign]
+    found.begin_once = away  # type: ignore[method-assign]
     put(desk, {"n": 1})
     with running(found):
         wait_for(lambda: rows(desk) == [])
@@ -273,7 +238,7 @@ class NoDatabase:
         yield None
 
 
-service.is_due = lambda session, now: False
+service.is_due = lambda session, now, room: False
 for turn in range(4_000):
     worker = Worker(NoDatabase(), SystemClock(), {}, [], idle_seconds=0.000_05)
     signal.signal(signal.SIGALRM, lambda *_: worker.stop())

@@ -5,24 +5,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Integer, String, Text
+from sqlalchemy import Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from deskplane.kernel.columns import Base, Instant, Json, Serial
+
+_LEASED = "lease_owner IS NOT NULL"
 
 
 class Message(Base):
     """One thing to be done, written in the transaction that it follows from.
 
     `topic` names the handler. A worker claims a row by a lease, and completes it only while the lease is its own;
-    a row whose lease ran out is claimed by the next one.
+    a row whose lease ran out is claimed by the next one. Of the rows of one `lane` one at most is in a worker's hands.
     """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_due", "available_at", "id"),)
+    __table_args__ = (
+        Index("ix_outbox_due", "lane", "available_at", "id"),
+        Index("ix_outbox_leased", "lane", sqlite_where=text(_LEASED), postgresql_where=text(_LEASED)),
+    )
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True, autoincrement=True)
     topic: Mapped[str] = mapped_column(String(60))
+    lane: Mapped[str | None] = mapped_column(String(80))
     payload: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(Instant)
     available_at: Mapped[datetime] = mapped_column(Instant)

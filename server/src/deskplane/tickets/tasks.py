@@ -57,7 +57,7 @@ def policies_changed(objects: Sequence[Written]) -> None:
     if count:
         changed[0].warnings.append(f"service levels are matched anew for {counted(count, 'open ticket')}")
     if count or not work.is_sqlite:  # what others are just opening cannot be counted
-        outbox.put(work, RECALCULATE, {"after": 0})
+        outbox.put(work, RECALCULATE, {"after": 0}, lane=RECALCULATE)  # may take minutes, and holds up no event
 
 
 def _changes_promises(written: Written) -> bool:
