@@ -57,6 +57,7 @@ def test_good_settings_have_no_finding() -> None:
         ({"secret_key": SECRET, "threads": "many"}, "threads: "),
         ({"secret_key": SECRET, "bind": "nonsense"}, "bind: "),
         ({"secret_key": SECRET, "bind": ":8080"}, "bind: "),
+        ({"secret_key": SECRET, "webhook_networks": "10.0.0.0/8,10.0.0.1/8"}, "webhook_networks.1: "),
         ({"secret_key": SECRET, "log_level": "loud"}, "log_level: "),
         ({"secret_key": SECRET, "environment": "staging"}, "environment: "),
         ({"secret_key": SECRET, "no_such": 1}, "no_such: "),

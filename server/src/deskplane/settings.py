@@ -10,11 +10,12 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, IPvAnyNetwork, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
@@ -54,6 +55,12 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         16, ge=2, le=256, description="How many webhooks, mailboxes and the like each worker process serves at once."
     )
+    webhook_networks: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
+        [],
+        description="Networks beside the public internet that webhooks may call, such as C(10.20.0.0/16); in the "
+        "environment with commas between them.",
+        json_schema_extra={"items": {"type": "string", "format": "network"}},
+    )
     public_address: str = Field(
         "", description="Address under which the server is reached; where it is empty, that of the request."
     )
@@ -73,6 +80,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     migrate_on_start: bool = Field(True, description="Whether the server brings the database up to date as it starts.")
     debug: bool = Field(False, description="For development; refused in production.")
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
