@@ -4,9 +4,11 @@ better sanitiser also covers what was written before it."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from html import escape
 from html.parser import HTMLParser
+from types import MappingProxyType
 
 import nh3
 from markdown_it import MarkdownIt
@@ -33,9 +35,14 @@ def to_html(text: str) -> str:
 
 
 def clean_html(html: str) -> str:
-    """HTML that someone sent, with what may stay of it: no scripts, no styles, no images, no links but to http, https
-    and mailto."""
+    """HTML that someone sent, with what may stay of it: no scripts, no styles, no links but to http, https and mailto,
+    and no images but those that came along with it (`cid:`, RFC 2392), so that showing it asks nobody for anything."""
     return _cleaned(html) if len(html) < SHORT else _cleaned_long(html)
+
+
+def html_with_marks(html: str) -> str:
+    """The same with the classes and ids by which mail programs mark what they quote."""
+    return _clean(html, _MARKS)
 
 
 def text_of(html: str) -> str:
@@ -123,14 +130,30 @@ def _render(text: str) -> str:
     )
 
 
-def _clean(html: str) -> str:
-    return nh3.clean(
+_IMAGE = {"src", "alt", "width", "height"}
+_MARKS = {"*": {"class", "id"}, "blockquote": {"type"}}
+
+
+def _clean(html: str, more: Mapping[str, set[str]] = MappingProxyType({})) -> str:
+    cleaned = nh3.clean(
         html,
-        tags=_TAGS | _MORE_TAGS,
-        attributes={"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}},
-        url_schemes={"http", "https", "mailto"},
+        tags=_TAGS | _MORE_TAGS | {"img"},
+        attributes={"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}, "img": _IMAGE, **more},
+        attribute_filter=_fitting,
+        url_schemes={"http", "https", "mailto", "cid"},
         link_rel="noopener noreferrer nofollow",
-    ).strip()
+    )
+    return _IMAGE_OF_NOTHING.sub("", cleaned).strip()
+
+
+def _fitting(tag: str, attribute: str, value: str) -> str | None:
+    """Only images come along with a mail, and they do not come from elsewhere."""
+    if attribute in ("src", "href") and (tag == "img") != value.strip().lower().startswith("cid:"):
+        return None
+    return value
+
+
+_IMAGE_OF_NOTHING = re.compile(r'<img(?: (?:alt|width|height|class|id)="[^"]*")*>')
 
 
 def _text_of(html: str) -> str:
