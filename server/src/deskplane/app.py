@@ -35,9 +35,11 @@ from deskplane.kernel.operation import Operation
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.revision import Kept, current, raise_revision
 from deskplane.kernel.work import Work
+from deskplane.mail import incoming
+from deskplane.mail.intake import Intake
 from deskplane.outbox.schedules import Job
 from deskplane.outbox.service import Claimed
-from deskplane.outbox.worker import Finish, Worker
+from deskplane.outbox.worker import Finish, Handler, Worker
 from deskplane.people import rules
 from deskplane.people.groups import GROUP
 from deskplane.people.keys import LastUse
@@ -220,12 +222,22 @@ def make_worker(desk: Desk) -> Worker:
         ),
         Job("ticket events", timedelta(hours=1), lambda session: feed.forget_old(session, desk.clock.now())),
         Job("alerts", timedelta(days=1), lambda session: alerts.forget_old(session, desk.clock.now())),
+        Job(
+            "mails of deleted tickets",
+            timedelta(minutes=15),
+            lambda session: incoming.forget_deleted(desk.automation(session)),
+        ),
     ]
 
     def tell_alert(message: Claimed) -> None:
         """An alert is told by the list and the metric; who sends mail registers here."""
 
-    handlers = {tickets_tasks.RECALCULATE: recalculate, TOPIC: fan_out, alerts.TOPIC: tell_alert}
+    handlers: dict[str, Handler] = {
+        tickets_tasks.RECALCULATE: recalculate,
+        TOPIC: fan_out,
+        alerts.TOPIC: tell_alert,
+        incoming.TOPIC: Intake(desk.database, desk.automation),
+    }
 
     def tell_job(session: Session, job: str, error: str | None) -> None:
         work = desk.automation(session)

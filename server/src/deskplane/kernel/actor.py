@@ -12,7 +12,8 @@ class Actor:
     """The caller of an operation: a user, through one of his keys, with what he may do.
 
     `member_of` are the ids of the customers whose tickets he works on, `departments` those of his departments.
-    `key_id` is the API key's, null for the command line.
+    `key_id` is the API key's, null for the command line. `cause` is what history says of where he comes from, where
+    that is neither.
     """
 
     user_id: str | None
@@ -23,6 +24,7 @@ class Actor:
     departments: frozenset[str] = frozenset()
     default_department: str | None = None
     key_id: str | None = None
+    cause: str | None = None
 
     def may(self, permission: str) -> bool:
         """Whether he has the permission."""

@@ -64,14 +64,14 @@ def read(raw: bytes) -> Message:
     """The headers of a mail alone, whatever they are like."""
     block = split(raw[:MOST_BYTES])[0]
     try:
-        return BytesHeaderParser(policy=PATIENT).parsebytes(block)  # type: ignore[arg-type]
+        return BytesHeaderParser(policy=PATIENT).parsebytes(block)
     except Exception:
         return EmailMessage()
 
 
 def parse(raw: bytes) -> Message:
     """A whole mail as the standard library sees it."""
-    return email.message_from_bytes(raw, policy=PATIENT)  # type: ignore[arg-type]
+    return email.message_from_bytes(raw, policy=PATIENT)
 
 
 def without_surrogates(text: str) -> str:

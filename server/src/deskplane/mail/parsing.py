@@ -32,7 +32,9 @@ LONGEST_HTML = 500_000
 DEEPEST_HTML = 400
 """HTML that is longer, or whose elements lie deeper in each other, is kept as a file only: a sanitiser takes the square
 of the depth."""
-_CONTAINER = re.compile(rb"^content-type\s*:\s*(?:\([^)\n]{0,100}\)\s*)?(?:multipart|message)/", re.IGNORECASE | re.MULTILINE)
+_CONTAINER = re.compile(
+    rb"^content-type\s*:\s*(?:\([^)\n]{0,100}\)\s*)?(?:multipart|message)/", re.IGNORECASE | re.MULTILINE
+)
 _ODD_CODECS = {"idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "mbcs", "oem"}
 """Python's own, which no mail is written in; some of them take the square of a text's length."""
 _ENDS = {
@@ -195,7 +197,9 @@ def _kind(part: Message) -> str:
         found = part.get_content_type()
     except Exception:
         return "application/octet-stream"
-    return found if re.fullmatch(r"[a-z0-9!#$&^_.+-]{1,58}/[a-z0-9!#$&^_.+-]{1,58}", found) else "application/octet-stream"
+    return (
+        found if re.fullmatch(r"[a-z0-9!#$&^_.+-]{1,58}/[a-z0-9!#$&^_.+-]{1,58}", found) else "application/octet-stream"
+    )
 
 
 def _is_file(part: Message) -> bool:
@@ -251,9 +255,10 @@ def _bytes(part: Message) -> bytes:
 
 
 _TAG = re.compile(r"<(/?)([a-z][a-z0-9]*)", re.IGNORECASE)
-_ENDS_BY_ITSELF = frozenset(
-    "area base br col dd dt embed hr img input li link meta option p param source td th tr wbr".split()
-)
+_ENDS_BY_ITSELF = {
+    "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "option", "p",
+    "param", "source", "td", "th", "tr", "wbr",
+}  # fmt: skip
 
 
 def _depth(html: str) -> int:
@@ -268,7 +273,10 @@ def _depth(html: str) -> int:
 
 def _report(message: Message) -> Report | None:
     """Where the mail tells that another one did not arrive."""
-    if _kind(message) != "multipart/report" or "delivery-status" not in headers.text_of(message, "content-type").lower():
+    if (
+        _kind(message) != "multipart/report"
+        or "delivery-status" not in headers.text_of(message, "content-type").lower()
+    ):
         return None
     answered: list[str] = []
     recipients: list[str] = []

@@ -16,14 +16,22 @@ _LOOKED_AT = 20_000
 """Characters of a mail in which the beginning of a quotation is looked for."""
 _LONGEST_LINE = 160
 """A line by which a mail program begins a quotation is no longer. The patterns take the cube of a line's length."""
-_CLASSES = {"gmail_quote", "gmail_quote_container", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "zmail_extra"}
+_CLASSES = {
+    "gmail_quote",
+    "gmail_quote_container",
+    "yahoo_quoted",
+    "moz-cite-prefix",
+    "protonmail_quote",
+    "zmail_extra",
+}
 _IDS = {"divrplyfwdmsg", "appendonsend", "olk_src_body_section", "mail-editor-reference-message-container"}
 
 
 @cache
 def _beginning() -> re.Pattern[str]:
     """How mail programs begin what they quote, in the languages that the library knows."""
-    return Reply(text="", languages=sorted(MAIL_LANGUAGES)).HEADER_REGEX
+    found: re.Pattern[str] = Reply(text="", languages=sorted(MAIL_LANGUAGES)).HEADER_REGEX
+    return found
 
 
 def new_text(text: str) -> str:

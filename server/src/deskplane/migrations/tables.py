@@ -8,6 +8,7 @@ from deskplane.customers import models as customers
 from deskplane.desks import models as desks
 from deskplane.kernel import idempotency, revision
 from deskplane.kernel.columns import Base
+from deskplane.mail import incoming_models as incoming_mail
 from deskplane.mail import models as mail
 from deskplane.outbox import models as outbox
 from deskplane.people import models as people
@@ -22,6 +23,7 @@ ROOMS = (
     customers,
     desks,
     idempotency,
+    incoming_mail,
     mail,
     outbox,
     people,

@@ -60,12 +60,20 @@ def store(
     """Puts a file that was received on a ticket in hand, and answers it and whether it is new. Raises 403, 412, 422."""
     require_match(if_match, draft.columns["version"])
     name, internal = require_taken(work, draft, upload, given)
-    assert upload.file is not None, "it was received"
     if given["sha256"] not in (None, upload.sha256):
         detail = f"what arrived has the SHA-256 {upload.sha256}; it was changed or cut off on its way"
         raise invalid_field("sha256", "mismatch", detail)
     if given["once"] and (found := same(work, draft, name, upload.sha256, given["internal"])):
         return found, False
+    row = put(work, draft, upload, name, internal)
+    _note(work, draft, None, row)
+    return row, True
+
+
+def put(work: Work, draft: Draft, upload: Upload, name: str, internal: bool) -> dict[str, Any]:
+    """Writes a file of which it is known that the ticket takes it, and answers its row. History and events are the
+    caller's."""
+    assert upload.file is not None, "it was received"
     row = {
         "id": new_id(),
         "ticket_id": draft.columns["id"],
@@ -82,8 +90,7 @@ def store(
     upload.file.seek(0)  # a transaction that lost a race is run anew
     for position, data in enumerate(iter(partial(upload.file.read, CHUNK), b"")):
         execute(work.session, _INSERT_CHUNK, {"attachment_id": row["id"], "position": position, "data": data})
-    _note(work, draft, None, row)
-    return row, True
+    return row
 
 
 def same(work: Work, draft: Draft, name: str, sha256: str, internal: bool | None) -> Attachment | None:

@@ -48,7 +48,7 @@ def record(
             "ticket_id": draft.columns["id"],
             "at": now,
             "author": work.actor.username,
-            "cause": cause or (f"key {key}" if key else "command line"),
+            "cause": cause or work.actor.cause or (f"key {key}" if key else "command line"),
             "field": field,
             "old": _as_text(old),
             "new": _as_text(new),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -39,9 +39,18 @@ def require_writer(work: Work, draft: Draft) -> None:
         work.actor.need("tickets:comment")
 
 
-def write(work: Work, draft: Draft, given: Mapping[str, Any], *, if_match: str | None = None) -> int:
+def write(
+    work: Work,
+    draft: Draft,
+    given: Mapping[str, Any],
+    *,
+    if_match: str | None = None,
+    changed: Collection[str] = (),
+    told: bool = True,
+) -> int:
     """Writes a message on a ticket that is in hand, and answers its id. `given` are the fields of `MessageCreate` that
-    were sent. The first message of an agent that leaves the house meets the promise of a response.
+    were sent. The first message of an agent that leaves the house meets the promise of a response. The event says which
+    other fields `changed` along with it; not `told`: there is another event that tells of it.
 
     Raises 403, 412, and 422 with every bad field.
     """
@@ -71,8 +80,8 @@ def write(work: Work, draft: Draft, given: Mapping[str, Any], *, if_match: str |
         internal = direction == "internal"
         claimed = update(Attachment).where(Attachment.id.in_(files)).values(message_id=message_id, internal=internal)
         work.session.execute(claimed)
-    if direction != "internal":
-        announce(work, "comment_added", draft, message=message_id)
+    if direction != "internal" and told:
+        announce(work, "comment_added", draft, changed=changed, message=message_id)
     return message_id
 
 

@@ -71,9 +71,13 @@ def _render(body: Mapping[str, Any]) -> None:
     clean_html(body.get("body_html") or "")
 
 
-def _shown(row: TicketMessage, files: Mapping[int, Sequence[Attachment]]) -> dict[str, Any]:
+def _shown(number: str, row: TicketMessage, files: Mapping[int, Sequence[Attachment]]) -> dict[str, Any]:
     # what was sanitised when it was written is so again, by the sanitiser of today
     html = to_html(row.body) if row.body_html is None else clean_html(row.body_html)
+    own = files.get(row.id, ())
+    for file in own if 'src="cid:' in html else ():  # an image that came along with its mail is read where files are
+        address = f"{attachments_api.ATTACHMENTS.format(number=number)}/{file.id}"
+        html = html.replace(f'src="cid:{file.id}"', f'src="{address}"')
     return {
         "id": row.id,
         "direction": row.direction,
@@ -81,21 +85,21 @@ def _shown(row: TicketMessage, files: Mapping[int, Sequence[Attachment]]) -> dic
         "body_html": html,
         "body_text": text_of(html) if row.body_html is None else row.body,
         "in_reply_to": row.in_reply_to,
-        "attachments": [attachments_api.shown(file) for file in files.get(row.id, ())],
+        "attachments": [attachments_api.shown(file) for file in own],
         "origin_ticket": row.origin_ticket,
         "author": row.author,
         "created_at": row.created_at,
     }
 
 
-def _one(call: Call, ticket_id: int, message_id: int) -> dict[str, Any]:
+def _one(call: Call, number: str, ticket_id: int, message_id: int) -> dict[str, Any]:
     statement = select(TicketMessage).where(
         TicketMessage.id == message_id, TicketMessage.ticket_id == ticket_id, *messages.readable(call.actor)
     )
     row = call.session.execute(statement).scalar_one_or_none()
     if row is None:
         raise not_found()
-    return _shown(row, attachments.of_messages(call, [row.id]))
+    return _shown(number, row, attachments.of_messages(call, [row.id]))
 
 
 def create(call: Call) -> Reply:
@@ -103,7 +107,7 @@ def create(call: Call) -> Reply:
     draft = service.load_by_number(call, call.path["number"])
     message_id = messages.write(call, draft, call.body, if_match=call.if_match)
     location = f"{MESSAGES.format(number=draft.number)}/{message_id}"
-    return Reply(_one(call, draft.columns["id"], message_id), 201, {"Location": location})
+    return Reply(_one(call, draft.number, draft.columns["id"], message_id), 201, {"Location": location})
 
 
 def get(call: Call) -> Reply:
@@ -111,14 +115,15 @@ def get(call: Call) -> Reply:
     ticket_id = ticket_row(call).t_id
     if not _ID.fullmatch(call.path["id"]):
         raise not_found()
-    return Reply(_one(call, ticket_id, int(call.path["id"])))
+    return Reply(_one(call, call.path["number"].upper(), ticket_id, int(call.path["id"])))
 
 
 def listing(call: Call) -> Reply:
     """GET /tickets/{number}/messages"""
     rows, following = page(call, TicketMessage, "messages", *messages.readable(call.actor))
     files = attachments.of_messages(call, [row.id for row in rows])
-    return Reply({"items": [_shown(row, files) for row in rows], "next_cursor": following})
+    number = call.path["number"].upper()
+    return Reply({"items": [_shown(number, row, files) for row in rows], "next_cursor": following})
 
 
 def operations() -> Iterable[Operation]:

@@ -406,8 +406,10 @@ def save(
     comment: str | None = None,
     said: str = "internal",
     cause: str | None = None,
+    told: bool = True,
 ) -> None:
-    """Writes what changed: row, words, history, message, event. Nothing where nothing did."""
+    """Writes what changed: row, words, history, message, and, unless the caller tells of it, event. Nothing where
+    nothing did."""
     if not changed and comment is None:
         return
     if {"priority", "customer"} & changed:
@@ -426,7 +428,7 @@ def save(
     record(work, draft, entries, cause)
     message_id = add_message(work, draft, comment, direction=said, cause=cause) if comment is not None else None
     event = event_of(changed, draft.status, public=public)
-    if event is not None:
+    if event is not None and told:
         announce(work, event, draft, changed=changed, message=message_id if public else None)
 
 
