@@ -8,8 +8,10 @@ reads first and writes later loses updates or fails as locked.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +21,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Transaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -27,6 +29,7 @@ from sqlalchemy.pool import QueuePool
 from deskplane.kernel.problem import Problem, busy
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Executable)
 
 RETRIES = 4
 """How often a transaction that lost a race (deadlock, serialization failure, unique key) is run anew."""
@@ -123,6 +126,50 @@ def _bound_statements(connection: sqlite3.Connection, record: Any, seconds: floa
     connection.set_progress_handler(lambda: time.monotonic() - begun[0] > seconds, _STEPS)
 
 
+_PLANNER = "-c join_collapse_limit=1 -c jit=off"
+"""PostgreSQL joins in the order that a statement says: to look for a better one among the eleven tables of a ticket's
+row, where ten are joined by their keys, takes it twenty times as long as to run the statement. Nor is there a statement
+here that is worth compiling."""
+_LEFT = "deskplane.left"
+_IDLE = 1.0
+"""Seconds after which a connection is tried before it is used. One that broke meanwhile is replaced in `run`."""
+
+
+def _ping_idle_ones(engine: Engine) -> None:
+    """What `pool_pre_ping` does, without a way to the database and back before every transaction of a busy server."""
+
+    @event.listens_for(engine, "checkin")
+    def left(_connection: Any, record: Any) -> None:
+        record.info[_LEFT] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def taken(connection: Any, record: Any, _proxy: object) -> None:
+        if time.monotonic() - record.info.get(_LEFT, math.inf) <= _IDLE:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+
+_PREPARED = "deskplane_prepared"
+
+
+def prepared(statement: S) -> S:
+    """Marks a statement that reads by keys, for which one plan is right whatever its parameters: PostgreSQL plans it
+    once on a connection. No statement of a list is one: a filter finds few rows by one value, and by another all."""
+    return statement.execution_options(**{_PREPARED: True})
+
+
+def _prepare_marked(engine: Engine) -> None:
+    @event.listens_for(engine, "do_execute")
+    def run(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        if not context.execution_options.get(_PREPARED):
+            return False
+        cursor.execute(statement, parameters, prepare=True)
+        return True
+
+
 class Database:
     """One database, for as long as the process lives.
 
@@ -165,14 +212,15 @@ class Database:
             _prepare_sqlite(self.reading, begin="BEGIN", read_only=True, busy_seconds=busy_seconds)
         else:
             bound = int(busy_seconds * 1000)
-            options = f"-c timezone=UTC -c lock_timeout={bound}ms -c statement_timeout="
+            options = f"-c timezone=UTC {_PLANNER} -c lock_timeout={bound}ms -c statement_timeout="
             named = {"application_name": "deskplane"}
             arguments = {"options": f"{options}{6 * bound}ms", **named}
-            self.writing = create_engine(self.url, connect_args=arguments, pool_pre_ping=True, **pool)
-            arguments = {"options": f"{options}{bound}ms", **named}
-            self.reading = create_engine(
-                self.url, connect_args=arguments, pool_pre_ping=True, isolation_level="REPEATABLE READ", **pool
-            )
+            self.writing = create_engine(self.url, connect_args=arguments, **pool)
+            arguments = {"options": f"{options}{bound}ms", "prepare_threshold": sys.maxsize, **named}
+            self.reading = create_engine(self.url, connect_args=arguments, isolation_level="REPEATABLE READ", **pool)
+            for engine in (self.writing, self.reading):
+                _ping_idle_ones(engine)
+            _prepare_marked(self.reading)
 
             @event.listens_for(self.reading, "connect")
             def read_only(connection: Any, _record: object) -> None:
@@ -182,11 +230,7 @@ class Database:
     def transaction(self, *, write: bool, keep: bool = True) -> Iterator[Session]:
         """A session in a transaction, committed at the end; rolled back on an exception or where `keep` is false."""
         if not write:
-            # a session that is given a connection costs nothing until the ORM is needed, and hot paths do not need it
-            with (
-                self.reading.connect() as connection,
-                Session(connection, autoflush=False, expire_on_commit=False) as session,
-            ):
+            with self._read() as session:
                 yield session
             return
         if self._queue is None:
@@ -197,6 +241,23 @@ class Database:
             self._turn.seconds = left
             with self._written(keep) as session:
                 yield session
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        # a session that is given a connection costs nothing until the ORM is needed, and hot paths do not need it
+        with (
+            self.reading.connect() as connection,
+            Session(connection, autoflush=False, expire_on_commit=False) as session,
+        ):
+            try:
+                yield session
+            except DBAPIError:
+                raise
+            except Exception:
+                connection.commit()
+                raise
+            # psycopg forgets at a rollback which statements it prepared
+            connection.commit()
 
     @contextmanager
     def _written(self, keep: bool) -> Iterator[Session]:
@@ -275,7 +336,8 @@ def lost_a_race(error: DBAPIError) -> bool:
         return True  # two callers made the same thing: the second now finds what the first made
     if error.connection_invalidated:
         return True
-    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+    # 0A000: a migration changed what a kept plan reads; after the rollback nothing is kept
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01", "0A000"}
 
 
 def collided(error: DBAPIError) -> bool:

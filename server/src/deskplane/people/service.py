@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
-from deskplane.kernel.db import execute
+from deskplane.kernel.db import execute, prepared
 from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.ids import new_id
 from deskplane.kernel.kind import Prepared, Written
@@ -50,14 +50,16 @@ def password_matches(password: str, stored: str | None) -> bool:
 
 _keys = cast(Table, ApiKey.__table__).c
 _revisions = cast(Table, Revision.__table__).c
-_KEY = select(
-    _keys.user_id,
-    _keys.secret_hash,
-    _keys.scopes,
-    _keys.expires_at,
-    _keys.allowed_ips,
-    select(_revisions.number).where(_revisions.name == CONFIGURATION).scalar_subquery().label("revision"),
-).where(_keys.id == bindparam("of_id"))
+_KEY = prepared(
+    select(
+        _keys.user_id,
+        _keys.secret_hash,
+        _keys.scopes,
+        _keys.expires_at,
+        _keys.allowed_ips,
+        select(_revisions.number).where(_revisions.name == CONFIGURATION).scalar_subquery().label("revision"),
+    ).where(_keys.id == bindparam("of_id"))
+)
 
 
 class Authenticator:

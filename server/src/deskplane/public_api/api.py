@@ -59,7 +59,7 @@ def _row(call: Call) -> Any:
 def listing(call: Call) -> Reply:
     """GET /public/v1/tickets"""
     query = call.query
-    statement = queries.SELECT.where(service.condition(call))
+    statement = orders.IDS.where(service.condition(call))
     if query["status"]:
         statement = statement.where(queries.T.status.in_(query["status"]))
     if query["customer"] is not None:
@@ -70,8 +70,7 @@ def listing(call: Call) -> Reply:
     order = pagination.choose(orders.ORDERS, query["sort"])
     scope, limit = f"public tickets {query['sort']}", query["limit"]
     statement = pagination.page(statement, order, scope=scope, cursor=query["cursor"], limit=limit, vault=call.vault)
-    rows = execute(call.session, statement, {}).all()
-    rows, following = pagination.cut(rows, order, scope=scope, limit=limit, vault=call.vault)
+    rows, following = orders.page(call, statement, order, scope=scope, limit=limit)
     return Reply({"items": [_shown(found) for found in queries.answers(call, rows)], "next_cursor": following})
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, Table, and_, false, func, literal, or_, select, true, union_all
+import orjson
+from sqlalchemy import ARRAY, ColumnElement, Select, String, Table, and_, bindparam, false, func, or_, select, true
 
 from deskplane.kernel.actor import Actor
-from deskplane.kernel.db import execute
+from deskplane.kernel.db import execute, prepared
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.words import ENDED, STATUSES
 from deskplane.kernel.work import Work
 from deskplane.tickets import orders, queries, search, views
 from deskplane.tickets.models import TicketCount
-from deskplane.tickets.queries import TICKETS, T
+from deskplane.tickets.queries import T
 from deskplane.tickets.schemas import TicketCounts
 
 CAP = 1000
@@ -50,8 +52,8 @@ def by_status(work: Work, query: Mapping[str, Any]) -> dict[str, tuple[int, bool
         return found | _one_by_one(work, wanted, conditions)
     if actor.user_id is None and queries.visible(actor) is not None:
         return found
-    counted: Any = execute(work.session, _of_counters(actor, wanted, query), {}).all()
-    exact = dict.fromkeys(wanted, 0) | {status: int(number) for status, number in counted}
+    counted: Any = execute(work.session, _of_counters(actor, query["customer"], query["department"]), {}).all()
+    exact = dict.fromkeys(STATUSES, 0) | {status: int(number) for status, number in counted}
     if queries.visible(actor) is None:
         return found | {status: (exact[status], False) for status in wanted}
     beyond = [queries.own(actor), ~func.coalesce(queries.in_scope(actor), false())]
@@ -64,8 +66,9 @@ def _is_wanted(status: str, is_open: bool | None) -> bool:
     return is_open is None or is_open == (status not in ENDED)
 
 
-def _of_counters(actor: Actor, wanted: Sequence[str], query: Mapping[str, Any]) -> Select[Any]:
-    """The sums of the counters that the caller may see (`queries.in_scope`) and asks for."""
+@lru_cache(maxsize=512)
+def _of_counters(actor: Actor, customer: str | None, department: str | None) -> Select[Any]:
+    """The sums of the counters that the caller may see (`queries.in_scope`) and asks for, by status."""
     mine = C.department.in_(sorted(actor.departments))
     by_customer: ColumnElement[bool] = (
         true()
@@ -75,22 +78,29 @@ def _of_counters(actor: Actor, wanted: Sequence[str], query: Mapping[str, Any]) 
     by_department: ColumnElement[bool] = (
         true() if actor.may("tickets:view_all_departments") else or_(C.department == "", mine)
     )
-    statement = select(C.status, func.sum(C.number)).where(C.status.in_(wanted), by_customer, by_department)
-    for name, counted in (("customer", C.customer), ("department", C.department)):
-        if query[name] is not None:
-            statement = statement.where(counted == queries.id_of(name, query[name]))
-    return statement.group_by(C.status)
+    statement = select(C.status, func.sum(C.number)).where(by_customer, by_department)
+    for field, counted, name in (("customer", C.customer, customer), ("department", C.department, department)):
+        if name is not None:
+            statement = statement.where(counted == queries.id_of(field, name))
+    return prepared(statement.group_by(C.status))
+
+
+_WANTED = {
+    True: func.json_each(bindparam("wanted")).table_valued("value"),
+    False: func.unnest(bindparam("wanted", type_=ARRAY(String))).table_valued("value").render_derived(),
+}
 
 
 def _one_by_one(
     work: Work, wanted: Sequence[str], conditions: Sequence[ColumnElement[bool]]
 ) -> dict[str, tuple[int, bool]]:
-    """Counts up to the cap in each status, in one statement."""
-    parts = []
-    for status in wanted:
-        some = select(T.id).select_from(TICKETS).where(T.status == status, *conditions).limit(CAP + 1).subquery()
-        parts.append(select(literal(status), select(func.count()).select_from(some).scalar_subquery()))
-    rows: Any = execute(work.session, union_all(*parts), {})
+    """Counts up to the cap in each status, in one statement: one select that is run for each of them, since a union of
+    six would be planned six times, which takes PostgreSQL longer than to run it."""
+    statuses = _WANTED[work.is_sqlite]
+    some = select(T.id).where(T.status == statuses.c.value, *conditions).limit(CAP + 1).correlate(statuses).subquery()
+    counted = select(statuses.c.value, select(func.count()).select_from(some).scalar_subquery())
+    given = orjson.dumps(wanted).decode() if work.is_sqlite else wanted
+    rows: Any = execute(work.session, counted, {"wanted": given})
     return {status: (min(count, CAP), count > CAP) for status, count in rows}
 
 

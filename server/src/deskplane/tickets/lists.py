@@ -18,10 +18,10 @@ from deskplane.kernel.problem import invalid_field
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
 from deskplane.tickets import orders, queries, search, views
+from deskplane.tickets.orders import Page
 from deskplane.tickets.queries import T
 
 RELEVANCE, REMINDERS, NEWEST = "relevance", "reminders", "-updated_at"
-Page = tuple[Sequence[Any], str | None]
 
 
 def listing(call: Call) -> Reply:
@@ -47,9 +47,8 @@ def page_of(work: Work, asked: Mapping[str, Any]) -> Page:
     if query["sort"] == REMINDERS:
         return _reminders_first(work, query, matching)
     statement = orders.listing(work, query, *matching)
-    order, scope = orders.ORDERS[query["sort"]], f"tickets {query['sort']}"
-    found = execute(work.session, statement, {}).all()
-    return pagination.cut(found, order, scope=scope, limit=query["limit"], vault=work.vault)
+    sort = query["sort"]
+    return orders.page(work, statement, orders.ORDERS[sort], scope=f"tickets {sort}", limit=query["limit"])
 
 
 # -- what comes back today --------------------------------------------------------------------------------------------
@@ -77,23 +76,20 @@ def _reminders_first(work: Work, query: Mapping[str, Any], matching: Sequence[Co
     ends = tomorrow(work)
     if query["cursor"]:
         late, ends, *values = pagination.opened(query["cursor"], _SCOPE, work.vault, 4)
-    base = queries.SELECT.where(*orders.conditions(work, query, work.clock.now()), *matching)
-    rows: list[Any] = []
+    base = orders.IDS.where(*orders.conditions(work, query, work.clock.now()), *matching)
+    ids: list[int] = []
     if not late:
         due = base.where(T.remind_at.is_not(None), T.remind_at < ends)
-        rows += execute(work.session, pagination.after(due, _BY_REMINDER, values, limit), {})
+        ids += execute(work.session, pagination.after(due, _BY_REMINDER, values, limit), {}).scalars()
         values = None
-    last: Any = None
-    if len(rows) > limit:
-        last = (False, _BY_REMINDER.read(rows[limit - 1]))
-    else:
+    reminded = len(ids)
+    if reminded <= limit:
         order = orders.ORDERS[NEWEST]
         others = base.where(or_(T.remind_at.is_(None), T.remind_at >= ends))
-        first = len(rows)
-        rows += execute(work.session, pagination.after(others, order, values, limit - first), {})
-        if len(rows) > limit:
-            # where the page ends with the last reminder, the next one begins with the first of the others
-            last = (True, order.read(rows[limit - 1])) if limit > first else (False, _BY_REMINDER.read(rows[limit - 1]))
-    if last is None:
+        ids += execute(work.session, pagination.after(others, order, values, limit - reminded), {}).scalars()
+    rows = queries.rows(work, ids[:limit])
+    if len(ids) <= limit:
         return rows, None
-    return rows[:limit], pagination.sealed([last[0], ends, *last[1]], _SCOPE, work.vault)
+    # where the page ends with the last reminder, the next one begins with the first of the others
+    late, order = (False, _BY_REMINDER) if reminded >= limit else (True, orders.ORDERS[NEWEST])
+    return rows, pagination.sealed([late, ends, *order.read(rows[-1])], _SCOPE, work.vault)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -14,11 +14,12 @@ from deskplane.kernel import pagination
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.columns import Instant
 from deskplane.kernel.crypto import Vault
+from deskplane.kernel.db import execute
 from deskplane.kernel.pagination import Order
 from deskplane.kernel.work import Work
 from deskplane.service_levels.clock import RUNNING
 from deskplane.tickets.models import DUE_AT, ticket_labels, ticket_tags
-from deskplane.tickets.queries import SELECT, T, filters, visible
+from deskplane.tickets.queries import T, filters, rows, visible
 
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 DUE: ColumnElement[Any] = literal_column(f"({DUE_AT})", Instant())
@@ -52,6 +53,9 @@ ORDERS = {
     for name, columns, descending, read in _SORTS
 }
 
+
+IDS = select(T.id)
+Page = tuple[Sequence[Any], str | None]
 
 _SELDOM_AGAIN = (
     *("cursor", "title", "correlation_key", "sla_state", "due_before"),
@@ -87,8 +91,16 @@ def _common(work: Work, query: Mapping[str, Any]) -> frozenset[str]:
     )
 
 
+def page(work: Work, statement: Select[Any], order: Order, *, scope: str, limit: int) -> Page:
+    """The rows of `queries.SELECT` for a statement of ids, one more than the page has, and the next page's cursor."""
+    ids = execute(work.session, statement, {}).scalars().all()
+    found = rows(work, ids[:limit])
+    following = pagination.sealed(order.read(found[-1]), scope, work.vault) if len(ids) > limit else None
+    return found, following
+
+
 def listing(work: Work, query: Mapping[str, Any], *more: ColumnElement[bool]) -> Select[Any]:
-    """One page of the tickets that the caller sees and asks for, and for which `more` holds.
+    """The ids of one page of the tickets that the caller sees and asks for, and for which `more` holds; one too many.
 
     A first page is asked for again and again, and making its statement costs as much as running it: it is kept.
     """
@@ -103,7 +115,7 @@ def _listing(
     actor: Actor, query: Mapping[str, Any], common: frozenset[str], now: datetime, vault: Vault
 ) -> Select[Any]:
     condition = visible(actor)
-    statement = SELECT.where(*([] if condition is None else [condition]), *filters(query, now, common))
+    statement = IDS.where(*([] if condition is None else [condition]), *filters(query, now, common))
     return pagination.page(
         statement,
         pagination.choose(ORDERS, query["sort"]),

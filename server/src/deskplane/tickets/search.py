@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Table,
     and_,
     bindparam,
     column,
+    func,
     insert,
     literal_column,
     select,
@@ -46,6 +48,8 @@ PREFIX_FROM = 3
 """Letters from which on a word also finds those that it begins."""
 RANKED = 1000
 """Of how many matches, the newest ones, the best are found."""
+FEW = 5000
+"""Up to how many matches are all found before they are sorted, where the database does not know how many there are."""
 SCOPE = "tickets relevance"
 """What its cursors are bound to."""
 MOST_PEOPLE = 100
@@ -246,7 +250,21 @@ def question(work: Work, q: str) -> str:
 def matching(work: Work, q: str) -> ColumnElement[bool]:
     """The condition that a ticket is among the matches, for a statement of any order."""
     where, ticket_id, match = _matches(work, q)
-    return T.id.in_(select(ticket_id).select_from(where).where(match))
+    few = _few(work, where, ticket_id, match)
+    return T.id.in_(select(ticket_id).select_from(where).where(match)) if few is None else few
+
+
+def _few(work: Work, where: Any, ticket_id: Any, match: ColumnElement[bool]) -> ColumnElement[bool] | None:
+    """The condition that a ticket is one of a few matches; None where there are many.
+
+    PostgreSQL believes of every word that is not among the most common ones that one ticket in a hundred holds it, and
+    would look for it by walking through the tickets in the order asked for. Asked for no order it goes to the index.
+    """
+    if work.is_sqlite:  # where the index of words is always asked first, and answers in the order of ids
+        return None
+    some = select(ticket_id).select_from(where).where(match).limit(FEW + 1)
+    ids = execute(work.session, some, {}).scalars().all()
+    return T.id == func.any(bindparam(None, ids, type_=ARRAY(BigInteger))) if len(ids) <= FEW else None
 
 
 def _matches(work: Work, q: str) -> tuple[Any, Any, ColumnElement[bool]]:
@@ -287,13 +305,12 @@ def ranked(
     asked = asked_words(q)
     where, ticket_id, match = _matches(work, q)
     columns = select(T.id, T.title)
-    newest = (
-        columns.select_from(where)
-        .join(TICKETS, ticket_id == T.id)
-        .where(match, *conditions)
-        .order_by(ticket_id.desc())
-        .limit(RANKED)
-    )
+    few = _few(work, where, ticket_id, match)
+    if few is None:
+        newest = columns.select_from(where).join(TICKETS, ticket_id == T.id).where(match).order_by(ticket_id.desc())
+    else:
+        newest = columns.where(few).order_by(T.id.desc())
+    newest = newest.where(*conditions).limit(RANKED)
     found = {row.id: score(asked, row.title) for row in execute(work.session, newest, {})}
     number = _of_number(q)
     if number is not None:
@@ -304,6 +321,4 @@ def ranked(
         order = [entry for entry in order if entry < (points, last)]
     page = order[:limit]
     following = pagination.sealed(page[-1], SCOPE, work.vault) if len(order) > limit else None
-    ids = [ticket for _, ticket in page]
-    rows = {row.t_id: row for row in execute(work.session, queries.SELECT.where(T.id.in_(ids)), {})} if ids else {}
-    return [rows[ticket] for ticket in ids], following
+    return queries.rows(work, [ticket for _, ticket in page]), following

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -12,7 +13,7 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, Table, bindparam, func,
 
 from deskplane.customers.models import Asset
 from deskplane.desks.models import Label
-from deskplane.kernel.db import execute
+from deskplane.kernel.db import execute, prepared
 from deskplane.kernel.work import Work
 from deskplane.tickets.models import ticket_assets, ticket_labels, ticket_tags
 
@@ -34,17 +35,31 @@ def _words(gather: Callable[..., Any], of: Callable[[Any], ColumnElement[bool]])
         .join(_assets, _assets.c.id == ticket_assets.c.asset_id)
         .where(of(ticket_assets.c.ticket_id))
     )
-    return select(*[part.scalar_subquery() for part in (tags, labels, assets)])
+    return prepared(select(*[part.scalar_subquery() for part in (tags, labels, assets)]))
 
 
-_WORDS_SQLITE = _words(
-    lambda *parts: func.json_group_array(func.json_array(*parts)),
-    lambda column: column.in_(select(func.json_each(bindparam("of_tickets")).table_valued("value").c.value)),
-)
-_WORDS_POSTGRESQL = _words(
-    lambda *parts: func.json_agg(func.json_build_array(*parts)),
-    lambda column: column == func.any(bindparam("of_tickets", type_=ARRAY(BigInteger))),
-)
+OF_TICKETS = "of_tickets"
+_GIVEN = {
+    True: lambda column: column.in_(select(func.json_each(bindparam(OF_TICKETS)).table_valued("value").c.value)),
+    False: lambda column: column == func.any(bindparam(OF_TICKETS, type_=ARRAY(BigInteger))),
+}
+_GATHERED = {
+    True: lambda *parts: func.json_group_array(func.json_array(*parts)),
+    False: lambda *parts: func.json_agg(func.json_build_array(*parts)),
+}
+
+
+def given(column: Any, *, sqlite: bool) -> ColumnElement[bool]:
+    """The condition that an id is among those of `ids_given`: one statement, however many there are."""
+    return _GIVEN[sqlite](column)  # type: ignore[no-any-return]
+
+
+def ids_given(work: Work, ids: Sequence[int]) -> dict[str, Any]:
+    """The parameters of a statement with `given`."""
+    return {OF_TICKETS: orjson.dumps(list(ids)).decode() if work.is_sqlite else list(ids)}
+
+
+_WORDS = {sqlite: _words(gather, partial(given, sqlite=sqlite)) for sqlite, gather in _GATHERED.items()}
 
 
 class Words(NamedTuple):
@@ -64,11 +79,8 @@ def words(work: Work, ids: Sequence[int]) -> Words:
     found = Words(defaultdict(list), defaultdict(list), defaultdict(list))
     if not ids:
         return found
-    if work.is_sqlite:
-        parts = execute(work.session, _WORDS_SQLITE, {"of_tickets": orjson.dumps(list(ids)).decode()}).one()
-        several = [orjson.loads(part) for part in parts]
-    else:
-        several = [part or [] for part in execute(work.session, _WORDS_POSTGRESQL, {"of_tickets": list(ids)}).one()]
+    parts = execute(work.session, _WORDS[work.is_sqlite], ids_given(work, ids)).one()
+    several = [orjson.loads(part) if work.is_sqlite else part or [] for part in parts]
     tags, labels, assets = several
     for by_ticket, pairs in ((found.tags, tags), (found.labels, labels)):
         for ticket, word in pairs:
