@@ -37,7 +37,7 @@ from deskplane.kernel.revision import Kept, current, raise_revision
 from deskplane.kernel.work import Work
 from deskplane.mail import incoming
 from deskplane.mail.intake import Intake
-from deskplane.outbox.schedules import Job
+from deskplane.outbox.schedules import Job, LongJob
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Finish, Handler, Worker
 from deskplane.people import rules
@@ -51,7 +51,7 @@ from deskplane.service_levels.calendars import CALENDAR
 from deskplane.service_levels.schemas import SLA_POLICY
 from deskplane.settings import Settings
 from deskplane.tickets import api as tickets_api
-from deskplane.tickets import feed
+from deskplane.tickets import feed, sweep
 from deskplane.tickets import tasks as tickets_tasks
 from deskplane.tickets.announcements import TOPIC
 from deskplane.webhooks.schemas import WEBHOOK
@@ -209,7 +209,12 @@ def make_worker(desk: Desk) -> Worker:
         """An event is done with once everyone who wants it has it; who wants it registers here."""
         return lambda session: feed.append(session, message)
 
-    jobs = [
+    jobs: list[Job | LongJob] = [
+        LongJob(
+            "service levels",
+            timedelta(seconds=30),
+            lambda session, _at: sweep.tell_due(desk.automation(session)) or None,
+        ),
         Job(
             "idempotency keys",
             timedelta(minutes=10),

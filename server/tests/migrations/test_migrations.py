@@ -21,7 +21,7 @@ from deskplane import migrations
 from deskplane.app import make_desk, migrate
 from deskplane.migrations.tables import metadata
 from deskplane.tickets import search
-from deskplane.tickets.models import Ticket, TicketCount, TicketPause
+from deskplane.tickets.models import Ticket, TicketCount, TicketPause, TicketTold
 from deskplane.tickets.triggers import POSTGRESQL as TRIGGERS_POSTGRESQL
 from deskplane.tickets.triggers import SQLITE as TRIGGERS_SQLITE
 
@@ -217,6 +217,37 @@ def test_an_upgrade_makes_what_is_there_found_and_counted(empty_url: str) -> Non
             triggers = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
         wanted = TRIGGERS_SQLITE if desk.database.is_sqlite else TRIGGERS_POSTGRESQL
         assert set(session.execute(text(triggers)).scalars()) == set(wanted)
+    desk.database.dispose()
+
+
+def test_deadlines_of_before_are_taken_as_told_and_those_to_come_are_not(empty_url: str) -> None:
+    desk = make_desk(settings(empty_url))
+    migrations.upgrade(desk.database, "0020")
+    past, future = "2026-01-02T03:04:05.000000+00:00", "2126-01-02T03:04:05.000000+00:00"
+    with desk.database.writing.begin() as connection:
+        for number, (phase, warn_at, due_at) in enumerate(
+            [("running", past, past), ("running", past, future), ("running", future, future), ("stopped", past, past)],
+            start=1,
+        ):
+            row = {
+                **dict.fromkeys(("title", "description", "source", "prefix"), "x"),
+                **dict.fromkeys(("priority", "effective_priority", "version", "occurrences", "reopened_count"), 1),
+                **dict.fromkeys(("created_at", "updated_at"), past),
+                **{"status": "open", "sequence": number, "resolution_phase": phase},
+                **{"resolution_warn_at": warn_at, "resolution_due_at": due_at},
+            }
+            names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO tickets ({names}) VALUES ({values})"), row)
+    migrate(desk)
+    with desk.database.transaction(write=False) as session:
+        told = session.execute(select(TicketTold.ticket_id, TicketTold.clock, TicketTold.event)).tuples().all()
+        assert sorted(told) == [
+            (1, "resolution", "sla_breached"),
+            (1, "resolution", "sla_warning"),
+            (2, "resolution", "sla_warning"),
+        ]
+        at = session.execute(select(Ticket.sla_tell_at).order_by(Ticket.id)).scalars().all()
+        assert [moment and moment.year for moment in at] == [None, 2126, 2126, None]
     desk.database.dispose()
 
 

@@ -52,6 +52,8 @@ def test_what_happened_stands_in_the_feed_with_the_values_of_its_moment(api: Api
         "customer": "ACME",
         "department": None,
         "url": first["url"],
+        "clock": None,
+        "due_at": None,
     }
     assert (second["event"], second["subject"], second["status"]) == ("ticket_closed", "Second", "closed")
     assert first["id"] != second["id"]

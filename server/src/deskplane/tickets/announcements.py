@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.work import Work
@@ -17,9 +18,17 @@ the id of what was said in public along with it, null for nothing."""
 
 
 def announce(
-    work: Work, event: str, ticket: Draft, *, changed: Collection[str] = (), message: int | None = None
+    work: Work,
+    event: str,
+    ticket: Draft,
+    *,
+    changed: Collection[str] = (),
+    message: int | None = None,
+    clock: tuple[str, datetime] | None = None,
 ) -> None:
-    """Says that something happened to a ticket: `changed` and `message` as in `ASIDE`."""
+    """Says that something happened to a ticket: `changed` and `message` as in `ASIDE`; `clock` is the one that it is
+    about, `response` or `resolution`, with its deadline."""
+    of_clock = {} if clock is None else {"clock": clock[0], "due_at": rfc3339(clock[1])}
     outbox.put(
         work,
         TOPIC,
@@ -34,6 +43,7 @@ def announce(
             "department": ticket.names["department"],
             "url": f"{queries.address(work)}/tickets/{ticket.number}",
             "timestamp": rfc3339(work.clock.now()),
+            **of_clock,
             ASIDE: {"changed": sorted(changed), "message": message},
         },
     )

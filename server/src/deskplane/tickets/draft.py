@@ -9,7 +9,7 @@ from typing import Any
 
 from deskplane.kernel.clock import rfc3339
 from deskplane.kernel.words import ENDED, PRIORITIES
-from deskplane.service_levels.clock import Pause, deadline
+from deskplane.service_levels.clock import RUNNING, Pause, deadline
 from deskplane.service_levels.service import Promise, effective_priority
 from deskplane.tickets import queries
 
@@ -148,6 +148,8 @@ class Draft:
         return found
 
     def _set_clocks(self) -> None:
+        names = [f"{clock}_{part}" for clock in CLOCKS for part in CLOCK_PARTS]
+        before = [self.columns[name] for name in names]
         for clock in CLOCKS:
             found = deadline(
                 self.promise.terms(clock) if self.promise else None,
@@ -156,6 +158,14 @@ class Draft:
                 self.columns[f"{clock}_met_at"],
             )
             self.columns |= {f"{clock}_{part}": getattr(found, part) for part in CLOCK_PARTS}
+        if before != [self.columns[name] for name in names]:
+            self.columns["sla_tell_at"] = self._first_edge()
+
+    def _first_edge(self) -> datetime | None:
+        """When the clocks that run have something to be told of first; the sweep goes on from there."""
+        running = [clock for clock in CLOCKS if self.columns[f"{clock}_phase"] == RUNNING]
+        edges = [self.columns[f"{clock}_{edge}"] for clock in running for edge in ("warn_at", "due_at")]
+        return min((edge for edge in edges if edge is not None), default=None)
 
     def answer(self, view: queries.View) -> dict[str, Any]:
         """As it is answered: by the same code that answers what was read."""
@@ -196,6 +206,7 @@ def empty(now: datetime) -> Draft:
         "last_contact_direction": None,
         "sla_policy_id": None,
         "sla_revision": 0,
+        "sla_tell_at": None,
         "resolution_started_at": None,
         **{f"{clock}_{part}": None for clock in CLOCKS for part in CLOCK_PARTS},
         "reporter_id": None,

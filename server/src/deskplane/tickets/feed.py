@@ -109,7 +109,7 @@ def _statement(call: Call, position: int) -> Select[Any]:
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    return {**row.payload, "id": f"{row.id}-{row.mark}", "timestamp": row.at}
+    return {"clock": None, "due_at": None, **row.payload, "id": f"{row.id}-{row.mark}", "timestamp": row.at}
 
 
 def listing(call: Call) -> Reply:

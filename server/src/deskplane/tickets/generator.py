@@ -162,6 +162,7 @@ class Generator:
             columns["remind_at"] = (at + timedelta(days=chance.randrange(1, 30))).replace(microsecond=0)
             history.append(_entry(ticket_id, at, author, "remind_at", None, rfc3339(columns["remind_at"])))
             columns["version"] += 1
+        columns["sla_tell_at"] = None
         rows[queries.TICKETS].append({"id": ticket_id, **row_values(draft)})
         rows[_HISTORY] += history
         rows[ticket_tags] += [{"ticket_id": ticket_id, "tag": tag} for tag in draft.tags]

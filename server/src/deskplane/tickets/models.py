@@ -71,6 +71,7 @@ class Ticket(Base):
 
     sla_policy_id: Mapped[str | None] = mapped_column(ForeignKey("sla_policies.id"))
     sla_revision: Mapped[int] = mapped_column(Integer, server_default="1")
+    sla_tell_at: Mapped[datetime | None] = mapped_column(Instant)
     response_phase: Mapped[str | None] = mapped_column(String(10))
     response_warn_at: Mapped[datetime | None] = mapped_column(Instant)
     response_critical_at: Mapped[datetime | None] = mapped_column(Instant)
@@ -102,6 +103,13 @@ class Ticket(Base):
         Index("ix_tickets_status_priority", "status", "priority", "id"),
         Index("ix_tickets_title", "title"),
         Index("ix_tickets_due_at", text(f"({DUE_AT})"), "id"),
+        Index(
+            "ix_tickets_sla_tell_at",
+            "sla_tell_at",
+            "id",
+            sqlite_where=text("sla_tell_at IS NOT NULL"),
+            postgresql_where=text("sla_tell_at IS NOT NULL"),
+        ),
         Index(
             "ix_tickets_remind_at",
             "remind_at",
@@ -221,6 +229,17 @@ class TicketPause(Base):
     since: Mapped[datetime] = mapped_column(Instant, primary_key=True)
     until: Mapped[datetime | None] = mapped_column(Instant)
     status: Mapped[str] = mapped_column(String(20))
+
+
+class TicketTold(Base):
+    """What was told of a deadline: that it comes near (`sla_warning`), or that it passed (`sla_breached`)."""
+
+    __tablename__ = "ticket_told"
+
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
+    clock: Mapped[str] = mapped_column(String(10), primary_key=True)
+    event: Mapped[str] = mapped_column(String(20), primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(Instant, primary_key=True)
 
 
 class History(Base):

@@ -375,6 +375,12 @@ class EventEntry(Schema):
     customer = Text("Name of its customer.", read_only=True)
     department = Text("Name of its department.", read_only=True)
     url = Text("Address of the ticket.", read_only=True)
+    clock = Choice(
+        "Whose deadline comes near or has passed; null for events that are about neither.",
+        ("response", "resolution"),
+        read_only=True,
+    )
+    due_at = Moment("That deadline.", read_only=True)
 
 
 class Page(Schema):

@@ -244,6 +244,7 @@ _ID_COLUMNS = [
     for name in (
         *[f"{field}_id" for field in NAMED],
         "sla_policy_id",
+        "sla_tell_at",
         "reporter_id",
         "created_by_id",
         "resolution_started_at",
