@@ -73,6 +73,7 @@ options:
     type: str
 notes:
   - Which assets a contact uses is written on the assets; a contact shows them.
+  - The owners of a customer manage its contacts without the permission C(customers:manage).
 seealso:
   - module: deskplane.helpdesk.contact_info
 """

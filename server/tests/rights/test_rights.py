@@ -74,6 +74,9 @@ list_customers            +     +     +     +       +        .       .      +   
 get_customer              +     +     +     +       +        .       .      +      .
 update_customer           +     .     .     .       .        .       .      .      .
 delete_customer           +     .     .     .       .        .       .      .      .
+list_customer_memberships +     .     .     .       .        .       .      .      .
+put_customer_membership   +     .     .     .       .        .       .      .      .
+delete_customer_membership +    .     .     .       .        .       .      .      .
 apply_role                +     .     .     .       .        .       .      .      .
 apply_role, dry           +     .     .     .       .        .       .      +      .
 list_roles                +     .     .     .       .        .       .      +      .

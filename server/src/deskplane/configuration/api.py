@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from deskplane.configuration import desk_api, store
+from deskplane.configuration import desk_api, memberships_api, owners, store
 from deskplane.configuration.desk_api import PLANNING, manager_fields
 from deskplane.configuration.documents import declaring_options
 from deskplane.configuration.entries import Document, Outcome
@@ -83,7 +83,12 @@ class KindOperations:
 
     def apply(self, call: Call) -> Reply:
         """POST /<kind>/apply"""
-        outcome = self._reconcile(call, self._document(call))
+        document = self._document(call)
+        if owners.only_owns(call, self.kind):
+            lock_configuration(call)
+            stored = store.load_by_keys(call, self.kind, [document.key]).get(document.key)
+            owners.require_own(call, self.kind, stored, document.given)
+        outcome = self._reconcile(call, document)
         answer = outcome_document(self.kind, outcome, dry_run=call.dry_run)
         headers = {"ETag": etag(outcome.version)} if outcome.version and outcome.action != "delete" else {}
         created = outcome.action == "create" and not call.dry_run
@@ -159,6 +164,8 @@ class KindOperations:
         stored = self._stored(call)
         require_match(call.if_match, stored.version)
         given = {name: value for name, value in call.body.items() if name in self.kind.written}
+        if owners.only_owns(call, self.kind):
+            owners.require_own(call, self.kind, stored, given)
         keys = {name: stored.state[name] for name in self.kind.key}
         document = Document(self.kind, {**keys, **given}, prepared=call.prepared or {}, subject=stored)
         Reconciliation(call).apply([document])
@@ -171,6 +178,8 @@ class KindOperations:
         """DELETE /<kind>/{id}"""
         lock_configuration(call)
         stored = self._stored(call)
+        if owners.only_owns(call, self.kind):
+            owners.require_own(call, self.kind, stored, {})
         require_match(call.if_match, stored.version)
         keys = {name: stored.state[name] for name in self.kind.key}
         Reconciliation(call).apply([Document(self.kind, keys, absent=True, options=call.query, subject=stored)])
@@ -208,6 +217,7 @@ def outcome_document(kind: Kind, outcome: Outcome, *, dry_run: bool) -> dict[str
 def operations(registry: Registry) -> Iterable[Operation]:
     """Every operation on the whole desk, and of every kind."""
     yield from desk_api.operations(registry)
+    yield from memberships_api.operations()
     for kind in registry:
         yield from kind_operations(kind, registry)
 
@@ -215,6 +225,8 @@ def operations(registry: Registry) -> Iterable[Operation]:
 def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
     """The operations of one kind."""
     views = KindOperations(kind, registry)
+    owned = kind.owned_by is not None
+    theirs = " Owners of a customer may do it to what is theirs, without a permission." if owned else ""
     base = f"/api/v1/{kind.path}"
     moments: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
     thing = object_schema(
@@ -244,7 +256,9 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         idempotency=kind.beside is None,
         prepare=prepare,
         answers={200: ("What changed, or would.", outcome), 201: ("It was made.", outcome)},
-        description="Changes only the fields that are given; answers `none` and writes nothing where nothing differs.",
+        owners=owned,
+        description="Changes only the fields that are given; answers `none` and writes nothing where nothing differs."
+        + theirs,
     )
     yield Operation(
         f"list_{kind.plural}",
@@ -254,6 +268,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         f"List the {kind.plural.replace('_', ' ')}",
         kind.plural,
         permission=reading,
+        owners=owned,
         query=views.list_schema,
         answers={200: ("A page.", listed)},
     )
@@ -265,6 +280,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         f"Read a {kind.title}",
         kind.plural,
         permission=reading,
+        owners=owned,
         etag=True,
         answers={200: ("The object.", thing), 304: ("It is as it was.", None)},
     )
@@ -281,6 +297,8 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         write=True,
         etag=True,
         prepare=prepare,
+        owners=owned,
+        description=theirs.strip(),
         answers={200: ("The object.", thing)},
     )
     if not kind.fixed:
@@ -295,5 +313,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
             query=Deletion if kind.cascades else None,
             write=True,
             etag=True,
+            owners=owned,
+            description=theirs.strip(),
             answers={204: ("It is gone.", None)},
         )

@@ -71,9 +71,13 @@ CONTACT = Kind(
     permission="customers:manage",
     parts={"assets": Backlinks("asset", asset_contacts, "contact_id", "asset_id")},
     visible=of_customer(Contact.customer_id),
+    owned_by="customer",
     short_description="Manage contacts",
     description=["A contact is a person who writes in, mostly for a customer."],
-    notes=["Which assets a contact uses is written on the assets; a contact shows them."],
+    notes=[
+        "Which assets a contact uses is written on the assets; a contact shows them.",
+        "The owners of a customer manage its contacts without the permission C(customers:manage).",
+    ],
     examples=[{"name": "Who writes for ACME", "options": {**KIM, "state": "present"}}],
     sample={
         "id": "019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a23",

@@ -11,15 +11,16 @@ from deskplane.kernel.problem import forbidden
 class Actor:
     """The caller of an operation: a user, through one of his keys, with what he may do.
 
-    `member_of` are the ids of the customers whose tickets he works on, `departments` those of his departments.
-    `key_id` is the API key's, null for the command line. `cause` is what history says of where he comes from, where
-    that is neither.
+    `member_of` are the ids of the customers whose tickets he works on, `owner_of` those whose memberships and contacts
+    he manages, `departments` those of his departments. `key_id` is the API key's, null for the command line. `cause`
+    is what history says of where he comes from, where that is neither.
     """
 
     user_id: str | None
     username: str
     permissions: frozenset[str]
     member_of: frozenset[str] = frozenset()
+    owner_of: frozenset[str] = frozenset()
     sees_customers: frozenset[str] = frozenset()
     departments: frozenset[str] = frozenset()
     default_department: str | None = None

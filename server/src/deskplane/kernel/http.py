@@ -280,6 +280,8 @@ class Endpoint:
         actor, revision = self.server.authenticate(session, key, request.remote_addr, self.server.clock)
         if not operation.permission or any(map(actor.may, operation.permission)):
             return actor, revision
+        if operation.owners and actor.owner_of:
+            return actor, revision
         if dry_run and any(map(actor.may, operation.dry_permission)):
             return planning(actor), revision
         raise forbidden(*operation.permission)

@@ -159,6 +159,7 @@ class Kind:
         soft_delete: a deletion keeps the row (column `deleted_at`); apply brings it back.
         cascades: whether a deletion may be asked to take its dependants along.
         visible: the condition under which a caller sees an object; None: all of them.
+        owned_by: the field that names the customer whose owners manage such objects as well.
         as_shipped: whether an object is just as every desk has it from the start; an export leaves it out.
     """
 
@@ -188,6 +189,7 @@ class Kind:
     soft_delete: bool = False
     cascades: bool = False
     visible: Callable[[Actor], ColumnElement[bool] | None] | None = None
+    owned_by: str | None = None
     as_shipped: Callable[[State], bool] | None = None
 
     @property

@@ -81,6 +81,7 @@ class Operation:
     Args:
         permission: one of these is needed; empty: any known caller. `public`: no key at all.
         dry_permission: further permissions that suffice where `dry_run` is asked for.
+        owners: whoever owns a customer is let through as well; the view looks whether it is about one that he owns.
         dry: it is always a dry run.
         large: its body may be as large as a whole desk's document.
         without_database: it answers also while the database is out of reach.
@@ -102,6 +103,7 @@ class Operation:
     tag: str
     permission: tuple[str, ...] = ()
     dry_permission: tuple[str, ...] = ()
+    owners: bool = False
     public: bool = False
     dry: bool = False
     large: bool = False

@@ -135,6 +135,7 @@ def actor_of(
         username=user.username,
         permissions=frozenset(permissions),
         member_of=frozenset(row.customer_id for row in rows if row.role != "viewer"),
+        owner_of=frozenset(row.customer_id for row in rows if row.role == "owner"),
         sees_customers=frozenset(row.customer_id for row in rows),
         departments=departments(session, user_id),
         default_department=user.default_department_id,
