@@ -225,7 +225,9 @@ options:
           - A new one has V(false).
         type: bool
 notes:
-  - "Removing a user keeps the row: applying it again brings the user back, with what was known."
+  - "Removing a user keeps the row: applying it again brings the user back, with what was known. His API keys end with\
+    \ the removal; he gets new ones."
+  - C(DELETE /users/{id}?purge=true) ends a user for good, and keeps his tickets and what history says.
   - A role can only be given by someone who has every permission in it.
 seealso:
   - module: deskplane.helpdesk.user_credential_info

@@ -43,6 +43,7 @@ from deskplane.outbox.worker import Finish, Handler, Worker
 from deskplane.people import rules
 from deskplane.people.groups import GROUP
 from deskplane.people.keys import LastUse
+from deskplane.people.keys import end_all as end_all_keys
 from deskplane.people.schemas import ROLE, USER
 from deskplane.people.service import Authenticator, note_password, ship_roles
 from deskplane.public_api import api as public_api
@@ -82,7 +83,7 @@ def make_registry() -> Registry:
     """All kinds, and what the rooms want to be asked or told about them."""
     registry = Registry(KINDS)
     registry.on_written["user"].append(note_password)
-    registry.deleting["user"].append(rules.keep_those_beyond)
+    registry.deleting["user"] += [rules.keep_those_beyond, end_all_keys]
     registry.settled["user"].append(rules.keep_an_administrator)
     registry.deleting["group"].append(rules.keep_groups_beyond)
     registry.deleting["role"].append(rules.keep_shipped_roles)

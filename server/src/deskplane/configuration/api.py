@@ -12,6 +12,7 @@ from deskplane.configuration.desk_api import PLANNING, manager_fields
 from deskplane.configuration.documents import declaring_options
 from deskplane.configuration.entries import Document, Outcome
 from deskplane.configuration.ownership import Declaration
+from deskplane.configuration.purging import purge
 from deskplane.configuration.service import Reconciliation, lock_configuration
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import object_schema
@@ -42,6 +43,12 @@ class Deletion(Schema):
     """How to delete."""
 
     cascade = Flag("Delete along what depends on it.", default=False)
+
+
+class SoftDeletion(Schema):
+    """How to delete what is otherwise kept, to be brought back."""
+
+    purge = Flag("Delete it for good, now or after it was deleted; nothing brings it back.", default=False)
 
 
 class KindOperations:
@@ -177,16 +184,19 @@ class KindOperations:
     def delete(self, call: Call) -> Reply:
         """DELETE /<kind>/{id}"""
         lock_configuration(call)
-        stored = self._stored(call)
+        for_good = bool(call.query.get("purge"))
+        stored = self._stored(call, deleted=for_good)
         if owners.only_owns(call, self.kind):
             owners.require_own(call, self.kind, stored, {})
         require_match(call.if_match, stored.version)
         keys = {name: stored.state[name] for name in self.kind.key}
         Reconciliation(call).apply([Document(self.kind, keys, absent=True, options=call.query, subject=stored)])
+        if for_good:
+            purge(call, self.kind, stored)
         return Reply(None, 204)
 
-    def _stored(self, call: Call) -> store.Stored:
-        stored = store.load_by_id(call, self.kind, call.path["id"])
+    def _stored(self, call: Call, *, deleted: bool = False) -> store.Stored:
+        stored = store.load_by_id(call, self.kind, call.path["id"], deleted=deleted)
         if stored is None:
             raise not_found()
         return stored
@@ -310,7 +320,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
             f"Delete a {kind.title}",
             kind.plural,
             permission=(kind.permission,),
-            query=Deletion if kind.cascades else None,
+            query=Deletion if kind.cascades else SoftDeletion if kind.soft_delete else None,
             write=True,
             etag=True,
             owners=owned,

@@ -37,6 +37,20 @@ def record(work: Work, declaration: Declaration, changed: Sequence[Entry], gone:
         rows.append(_row(kind, stored.id, after, "update", differences.changes(kind, stored.state, after)))
     if not rows:
         return
+    _write(work, declaration, rows)
+
+
+def note(work: Work, kind: Kind, object_id: str, state: State, action: str, changes: Sequence[Any]) -> None:
+    """Writes the row of one object that was changed outside of the reconciler."""
+    _write(work, Declaration(), [_row(kind, object_id, state, action, changes)])
+
+
+def note_made(work: Work, kind: Kind, object_id: str, state: State) -> None:
+    """Writes the row of one object that a room made by itself."""
+    note(work, kind, object_id, state, "create", differences.changes(kind, None, state))
+
+
+def _write(work: Work, declaration: Declaration, rows: Sequence[dict[str, Any]]) -> None:
     common = {
         "at": work.clock.now(),
         "user_id": work.actor.user_id,

@@ -74,7 +74,7 @@ def operation(registry: Registry) -> Operation:
             "object_id": {"type": "string"},
             "key": {"type": "object"},
             "label": {"type": "string"},
-            "action": {"type": "string", "enum": ["create", "update", "delete"]},
+            "action": {"type": "string", "enum": ["create", "update", "delete", "purge"]},
             "changes": {"type": "array", "items": {"type": "object"}},
             "who": {"type": "string"},
             "manager": text,

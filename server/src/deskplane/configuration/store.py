@@ -161,10 +161,10 @@ def sortable(key: Key) -> tuple[str, ...]:
     return tuple("" if part is None else f"1{part}" for part in key)
 
 
-def load_by_id(work: Work, kind: Kind, object_id: str) -> Stored | None:
-    """The object, if the caller may see it."""
+def load_by_id(work: Work, kind: Kind, object_id: str, *, deleted: bool = False) -> Stored | None:
+    """The object, if the caller may see it; with `deleted` also where it was deleted softly."""
     chosen = selection(work, kind)
-    statement = chosen.statement.where(kind.model.id == object_id, *kind.alive())
+    statement = chosen.statement.where(kind.model.id == object_id, *(() if deleted else kind.alive()))
     condition = kind.visible(work.actor) if kind.visible else None
     if condition is not None:
         statement = statement.where(condition)

@@ -309,8 +309,9 @@ class Registry:
     """The kinds of one server, and what higher rooms want to be asked or told about them.
 
     `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before deletions; answers, by id, what
-    stands in their way, in words. `deleting`: told just before rows go. `on_written`: told after writes (or dry ones)
-    in the same transaction; may add warnings. `settled`: asked at the end, when all is written, and may still refuse
+    stands in their way, in words. `deleting`: told just before rows go, softly or not; `purging`: just before rows go
+    for good that would only go softly. `on_written`: told after writes (or dry ones) in the same transaction; may add
+    warnings. `settled`: asked at the end, when all is written, and may still refuse
     all of it by raising a Problem or Unsettled. Each is given all objects of a kind at once.
     """
 
@@ -320,6 +321,7 @@ class Registry:
         self.checks: dict[str, list[Callable[[Check], None]]] = defaultdict(list)
         self.dependants: dict[str, list[Callable[[Work, Sequence[str]], dict[str, list[str]]]]] = defaultdict(list)
         self.deleting: dict[str, list[Callable[[Work, Sequence[str]], None]]] = defaultdict(list)
+        self.purging: dict[str, list[Callable[[Work, Sequence[str]], None]]] = defaultdict(list)
         self.on_written: dict[str, list[Callable[[Sequence[Written]], None]]] = defaultdict(list)
         self.settled: dict[str, list[Callable[[Work], None]]] = defaultdict(list)
 

@@ -203,6 +203,11 @@ def _write_later(noted: weakref.ref[LastUse], seconds: float) -> None:
         logger.warning("last use of keys not written", error=str(error).splitlines()[0])
 
 
+def end_all(work: Work, user_ids: Sequence[str]) -> None:
+    """Ends every key of users who are deleted: who is brought back gets new ones, and nobody's old one works again."""
+    work.session.execute(delete(ApiKey).where(ApiKey.user_id.in_(user_ids)))
+
+
 def exists(session: Session, user_id: str, name: str) -> bool:
     """Whether the user has a key of that name."""
     statement = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.name == name)

@@ -190,6 +190,16 @@ def groups_deleted(work: Work, ids: Sequence[str]) -> None:
     _take_away(work, Ticket.group_id.in_(ids), "group")
 
 
+def users_purged(work: Work, ids: Sequence[str]) -> None:
+    """Tickets stay, without who is ended; what history says of him stays, too."""
+    for field in ("assignee", "owner"):
+        _take_away(work, getattr(Ticket, f"{field}_id").in_(ids), field)
+    for column in (Ticket.reporter_id, Ticket.created_by_id):
+        work.session.execute(
+            update(Ticket).where(column.in_(ids)).values({column: None, "version": Ticket.version + 1})
+        )
+
+
 def tickets_about(work: Work, asset_ids: Sequence[str]) -> dict[str, list[str]]:
     """The open tickets that stand in the way of assets' deletion, in words; those that the caller may not see without
     their numbers."""
@@ -286,6 +296,7 @@ def register(registry: Registry) -> None:
     registry.deleting["contact"].append(contacts_deleted)
     registry.on_written["contact"].append(search.contacts_written)
     registry.deleting["group"].append(groups_deleted)
+    registry.purging["user"].append(users_purged)
     registry.dependants["asset"].append(tickets_about)
     registry.deleting["asset"].append(assets_deleted)
     registry.on_written["asset"].append(assets_changed)
