@@ -81,7 +81,7 @@ options:
   contact:
     description:
       - Mail address of who wrote in. An address that nobody has yet makes the contact, with the ticket's customer and
-        department.
+        department, if the key's owner sees every contact (C(customers:manage), C(tickets:view_all)) or owns the customer.
       - If O(customer) is not given, the contact's customer is meant, also for recognising the ticket.
     type: str
   tags:

@@ -13,6 +13,7 @@ from deskplane import migrations, system
 from deskplane.alerts import api as alerts_api
 from deskplane.alerts import service as alerts
 from deskplane.configuration import api as configuration_api
+from deskplane.configuration import history
 from deskplane.customers import quotas
 from deskplane.customers.assets import ASSET, require_one_customer
 from deskplane.customers.contacts import CONTACT
@@ -85,6 +86,7 @@ def make_registry() -> Registry:
     registry.on_written["user"].append(note_password)
     registry.deleting["user"] += [rules.keep_those_beyond, end_all_keys]
     registry.settled["user"].append(rules.keep_an_administrator)
+    registry.made.append(history.note_made)
     registry.deleting["group"].append(rules.keep_groups_beyond)
     registry.deleting["role"].append(rules.keep_shipped_roles)
     for kind in ("user", "group", "role"):

@@ -113,6 +113,14 @@ BLOCKED = [
 ALLOWED = ["exe", "x.exes", "x.e.x.e", "myexe.txt", "x.txt", "exe.txt"]
 
 
+def test_the_name_of_a_host_is_no_end_of_a_file_but_at_the_end(api: Api) -> None:
+    opened(api)
+    for name in ("www.example.com.pdf", "www.EXAMPLE.COM.pdf", "mail from a@example.com .eml", "a.com.b.com.txt"):
+        sent(api, name=name)
+    for name in ("x.com", "invoice.pdf.com", "x.COM. ", "x.com:y.pdf", "x.com.exe", "x.exe.com.pdf", "x.pdf:y.com"):
+        assert places(sent(api, name=name, status=422)) == {"name": "blocked_extension"}, name
+
+
 @pytest.mark.feature("F105")
 def test_blocked_extensions_are_refused_however_they_are_written(api: Api, desk: Desk) -> None:
     opened(api)

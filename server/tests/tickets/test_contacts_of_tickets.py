@@ -110,6 +110,48 @@ def test_a_foreign_customers_contact_is_told_nothing_of(desk_of_two: Api) -> Non
     assert changed(mia, number, contact="lou@other.example")["contact"] == "lou@other.example"
 
 
+def test_a_foreign_contact_and_none_at_all_are_answered_alike(desk_of_two: Api) -> None:
+    member = {"memberships": [{"customer": "ACME", "role": "member"}]}
+    mia = person(desk_of_two, "mia", "tickets:create", "tickets:edit", "tickets:view_all_departments", **member)
+    number = opened(mia, customer="ACME")["number"]
+    before = dump(desk_of_two.desk)
+    said = []
+    for email in ("lou@other.example", "new@other.example"):
+        asked = [
+            mia.call("POST", "/tickets", {"title": "x", "contact": email}, status=422),
+            mia.call("POST", "/tickets", {"title": "x", "contact": email, "customer": "ACME"}, status=422),
+            mia.call("POST", "/tickets/apply", {"title": "x", "contact": email, "customer": "ACME"}, status=422),
+            mia.apply("tickets", 422, True, title="x", contact=email),
+            changed(mia, number, 422, contact=email),
+            mia.call("GET", f"/contacts?email={email}"),
+            mia.call("GET", f"/tickets?contact={email}"),
+        ]
+        said.append([str({**answer, "request_id": ""}).replace(email, "<address>") for answer in asked])
+    assert said[0] == said[1]
+    assert "an owner of the customer" in said[0][0]
+    assert dump(desk_of_two.desk) == before
+
+
+def test_owners_of_the_customer_make_contacts_by_naming_them(desk_of_two: Api) -> None:
+    owner = {"memberships": [{"customer": "ACME", "role": "owner"}]}
+    olga = person(desk_of_two, "olga", "tickets:create", "tickets:view_all_departments", **owner)
+    assert opened(olga, customer="ACME", contact="new@acme.example")["contact"] == "new@acme.example"
+    problem = olga.call("POST", "/tickets", {"title": "x", "contact": "new@example.org"}, status=422)
+    assert places(problem) == {"contact": "unknown_reference"}
+
+
+def test_a_contact_that_a_ticket_made_is_in_the_configurations_history(desk_of_two: Api) -> None:
+    opened(desk_of_two, contact="new@acme.example", customer="ACME")
+    row = desk_of_two.call("GET", "/configuration/history")["items"][0]
+    assert (row["kind"], row["key"], row["action"], row["username"]) == (
+        *("contact", {"email": "new@acme.example"}, "create", "root"),
+    )
+    assert {change["field"]: change["after"] for change in row["changes"]} == {
+        "email": "new@acme.example",
+        "customer": "ACME",
+    }
+
+
 @pytest.mark.feature("F023")
 def test_a_machine_that_names_the_contact_only_finds_its_ticket_again(desk_of_two: Api) -> None:
     body = {"title": "x", "correlation_key": "k", "contact": "kim@acme.example"}

@@ -310,9 +310,10 @@ class Registry:
 
     `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before deletions; answers, by id, what
     stands in their way, in words. `deleting`: told just before rows go, softly or not; `purging`: just before rows go
-    for good that would only go softly. `on_written`: told after writes (or dry ones) in the same transaction; may add
-    warnings. `settled`: asked at the end, when all is written, and may still refuse
-    all of it by raising a Problem or Unsettled. Each is given all objects of a kind at once.
+    for good that would only go softly. `made`: told by a room that makes an object by itself, for the configuration's
+    history. `on_written`: told after writes (or dry ones) in the same transaction; may add warnings. `settled`: asked
+    at the end, when all is written, and may still refuse all of it by raising a Problem or Unsettled. Each is given all
+    objects of a kind at once.
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
@@ -322,6 +323,7 @@ class Registry:
         self.dependants: dict[str, list[Callable[[Work, Sequence[str]], dict[str, list[str]]]]] = defaultdict(list)
         self.deleting: dict[str, list[Callable[[Work, Sequence[str]], None]]] = defaultdict(list)
         self.purging: dict[str, list[Callable[[Work, Sequence[str]], None]]] = defaultdict(list)
+        self.made: list[Callable[[Work, Kind, str, State], None]] = []
         self.on_written: dict[str, list[Callable[[Sequence[Written]], None]]] = defaultdict(list)
         self.settled: dict[str, list[Callable[[Work], None]]] = defaultdict(list)
 

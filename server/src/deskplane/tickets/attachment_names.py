@@ -17,6 +17,8 @@ from deskplane.kernel.problem import FieldError, Problem, invalid, pointer
 
 LONGEST = 255
 _GIVEN = Text("A name as it is sent, perhaps with a path.", longest=10 * LONGEST)
+_OF_HOSTS = {"com"}
+"""Ends of executable files that stand, before another one, for a host: C(www.example.com.pdf)."""
 _SEEN_BY_NOBODY = re.compile("[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]")
 """What cannot be seen and is no format character (category Cf)."""
 
@@ -50,11 +52,13 @@ def _without_hidden(text: str) -> str:
 
 def require_allowed(name: str, blocked: Collection[str]) -> None:
     """Raises 422 where one of a name's extensions is blocked. Compared as whoever opens the file might read them: in
-    one case, with compatible characters alike, without what cannot be seen; a stream (`x.exe:y`) ends a name, too."""
+    one case, with compatible characters alike, without what cannot be seen; a stream (`x.exe:y`) ends a name, too. An
+    end before another one counts as well, since what opens the file may go by that, or hide the last one."""
     ends = {_plain(end).strip(". ") for end in blocked}
-    for part in re.split("[.:]", _plain(name))[1:]:
-        if part.strip() in ends:
-            raise _bad("blocked_extension", f"files that end in .{part.strip()} are not taken")
+    for piece in _plain(name).split(":"):
+        parts = [part.strip() for part in piece.split(".")[1:]]
+        for part in ends.intersection([*parts[-1:], *(part for part in parts[:-1] if part not in _OF_HOSTS)]):
+            raise _bad("blocked_extension", f"files that end in .{part} are not taken")
 
 
 def _plain(text: str) -> str:

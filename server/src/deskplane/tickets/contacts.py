@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import insert
@@ -21,8 +22,9 @@ def set_contact(work: Work, draft: Draft, given: Mapping[str, Any], errors: list
     if "contact" in given:
         email = given["contact"]
         found = references.find(work, "contact", name=email) if email is not None else None
-        if found is not None and email != draft.names["contact"] and not _is_reachable(work, found):
-            errors.append(references.unknown(work, "contact", email))
+        may_be_named = _is_reachable(work, found) if found is not None else _may_make(work, draft)
+        if email not in (None, draft.names["contact"]) and not may_be_named:
+            errors.append(_not_to_be_named(work, draft, email))
             return
         draft.columns["contact_id"] = found.id if found else None
         draft.names["contact"] = email
@@ -41,6 +43,22 @@ def set_contact(work: Work, draft: Draft, given: Mapping[str, Any], errors: list
 
 def _is_reachable(work: Work, contact: references.Found) -> bool:
     return contact.customer_id is None or references.works_for(work, contact.customer_id)
+
+
+def _may_make(work: Work, draft: Draft) -> bool:
+    """Whether an address that nobody has makes the contact: for who sees every contact, or owns the ticket's customer.
+    Others would learn, from that it does not, that an address is a foreign customer's contact."""
+    visible = work.registry["contact"].visible
+    assert visible is not None, "contacts are their customers'"
+    return visible(work.actor) is None or draft.columns["customer_id"] in work.actor.owner_of
+
+
+def _not_to_be_named(work: Work, draft: Draft, email: str) -> FieldError:
+    """One error for an address that nobody has, and for a foreign customer's contact."""
+    error = references.unknown(work, "contact", email)
+    if _may_make(work, draft):
+        return error
+    return replace(error, detail=f"{error.detail}; an owner of the customer, or who manages customers, can make it")
 
 
 def _of(work: Work, draft: Draft) -> references.Found | None:
@@ -75,7 +93,12 @@ def make_missing(work: Work, draft: Draft) -> None:
     work.change_configuration()
     now = work.clock.now()
     texts = dict.fromkeys(("first_name", "last_name", "position", "notes"), "")
-    row = {"id": new_id(), "version": 1, "email": email, **texts, "created_at": now, "updated_at": now}
+    row: dict[str, Any] = {"id": new_id(), "version": 1, "email": email, **texts, "created_at": now, "updated_at": now}
     row |= {name: draft.columns[name] for name in ("customer_id", "department_id")}
     work.session.execute(insert(Contact).values(**row))
     draft.columns["contact_id"] = row["id"]
+    kind = work.registry["contact"]
+    state: dict[str, Any] = {name: part.initial() for name, part in kind.fields.items()}
+    state |= {"email": email, "customer": draft.names["customer"], "department": draft.names["department"]}
+    for tell in work.registry.made:
+        tell(work, kind, row["id"], state)
