@@ -208,7 +208,7 @@ options:
     suboptions:
       close_after_days:
         description:
-          - Days without a change after which a ticket is closed; null for never.
+          - Days without a change after which a ticket is closed, unless it has a reminder to come; null for never.
         type: int
       close_statuses:
         description:
@@ -227,11 +227,12 @@ options:
         type: str
       delete_closed_after_days:
         description:
-          - Days after which a closed ticket is deleted; null for never.
+          - Days after which a ticket that is closed, and that nobody touched since, is deleted; null for never.
         type: int
       delete_files:
         description:
-          - Whether the files go with it.
+          - Whether a ticket is deleted with its files. If not, tickets that have files stay, since nobody would find
+            a file whose ticket is gone.
           - A new one has V(true).
         type: bool
   notifications:
@@ -508,7 +509,7 @@ department:
       contains:
         close_after_days:
           description:
-            - Days without a change after which a ticket is closed; null for never.
+            - Days without a change after which a ticket is closed, unless it has a reminder to come; null for never.
           type: int
           returned: success
         close_statuses:
@@ -524,12 +525,13 @@ department:
           returned: success
         delete_closed_after_days:
           description:
-            - Days after which a closed ticket is deleted; null for never.
+            - Days after which a ticket that is closed, and that nobody touched since, is deleted; null for never.
           type: int
           returned: success
         delete_files:
           description:
-            - Whether the files go with it.
+            - Whether a ticket is deleted with its files. If not, tickets that have files stay, since nobody would find
+              a file whose ticket is gone.
           type: bool
           returned: success
     notifications:

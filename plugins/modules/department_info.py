@@ -255,7 +255,7 @@ departments:
       contains:
         close_after_days:
           description:
-            - Days without a change after which a ticket is closed; null for never.
+            - Days without a change after which a ticket is closed, unless it has a reminder to come; null for never.
           type: int
           returned: success
         close_statuses:
@@ -271,12 +271,13 @@ departments:
           returned: success
         delete_closed_after_days:
           description:
-            - Days after which a closed ticket is deleted; null for never.
+            - Days after which a ticket that is closed, and that nobody touched since, is deleted; null for never.
           type: int
           returned: success
         delete_files:
           description:
-            - Whether the files go with it.
+            - Whether a ticket is deleted with its files. If not, tickets that have files stay, since nobody would find
+              a file whose ticket is gone.
           type: bool
           returned: success
     notifications:

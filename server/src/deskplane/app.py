@@ -53,7 +53,7 @@ from deskplane.service_levels.calendars import CALENDAR
 from deskplane.service_levels.schemas import SLA_POLICY
 from deskplane.settings import Settings
 from deskplane.tickets import api as tickets_api
-from deskplane.tickets import feed, sweep
+from deskplane.tickets import cleanup, feed, sweep
 from deskplane.tickets import tasks as tickets_tasks
 from deskplane.tickets.announcements import TOPIC
 from deskplane.webhooks.schemas import WEBHOOK
@@ -218,6 +218,7 @@ def make_worker(desk: Desk) -> Worker:
             timedelta(seconds=30),
             lambda session, _at: sweep.tell_due(desk.automation(session)) or None,
         ),
+        LongJob("clean-up", timedelta(hours=1), lambda session, at: cleanup.clean_up(desk.automation(session), at)),
         Job(
             "idempotency keys",
             timedelta(minutes=10),

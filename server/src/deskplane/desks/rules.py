@@ -26,6 +26,15 @@ def check_password(found: Check) -> None:
         found.refuse("password", "too_short", f"must have at least {least} characters", least)
 
 
+def check_department(found: Check) -> None:
+    """A clean-up that can close nothing was not meant so."""
+    cleanup = found.after["cleanup"]
+    if cleanup["close_after_days"] is not None and not cleanup["close_statuses"]:
+        found.warnings.append(
+            f"the clean-up of the department {found.after['name']} closes nothing: cleanup.close_statuses is empty"
+        )
+
+
 def check_setting(found: Check) -> None:
     """The value must be one of the setting's own type, and name what there is; a secret is no value."""
     key = found.after["key"]

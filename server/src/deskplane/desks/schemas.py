@@ -8,7 +8,7 @@ from marshmallow import Schema
 from sqlalchemy import ColumnElement
 
 from deskplane.desks.models import Department, Label, Setting, TicketType, department_members
-from deskplane.desks.rules import check_setting
+from deskplane.desks.rules import check_department, check_setting
 from deskplane.desks.settings import HOST, SETTINGS, TLS
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.compound import AnyJson, Group, RefSet, SetOf
@@ -72,16 +72,24 @@ class Cleanup(Schema):
     """What becomes of tickets that nobody touches."""
 
     close_after_days = Whole(
-        "Days without a change after which a ticket is closed; null for never.", least=1, most=3650
+        "Days without a change after which a ticket is closed, unless it has a reminder to come; null for never.",
+        least=1,
+        most=3650,
     )
     close_statuses = SetOf(
         "Statuses in which a ticket is closed so.", Choice("A status.", ("open", "in_progress", "waiting", "resolved"))
     )
     note = Text("Internal message on a ticket that was closed so.", longest=4000, block=True, default="")
     delete_closed_after_days = Whole(
-        "Days after which a closed ticket is deleted; null for never.", least=1, most=36500
+        "Days after which a ticket that is closed, and that nobody touched since, is deleted; null for never.",
+        least=1,
+        most=36500,
     )
-    delete_files = Flag("Whether the files go with it.", default=True)
+    delete_files = Flag(
+        "Whether a ticket is deleted with its files. If not, tickets that have files stay, since nobody would find a "
+        "file whose ticket is gone.",
+        default=True,
+    )
 
 
 class Notifications(Schema):
@@ -126,6 +134,7 @@ DEPARTMENT = Kind(
     schema=DepartmentSchema,
     key=("name",),
     permission="departments:manage",
+    check=check_department,
     parts={"members": Links("user", department_members, "department_id", "user_id")},
     visible=visible,
     short_description="Manage departments",
