@@ -230,6 +230,7 @@ def make_worker(desk: Desk) -> Worker:
             lambda session: public_api_service.forget_old(desk.automation(session)),
         ),
         Job("ticket events", timedelta(hours=1), lambda session: feed.forget_old(session, desk.clock.now())),
+        Job("agent quotas", timedelta(days=1), lambda session: quotas.check_quotas(desk.automation(session))),
         Job("alerts", timedelta(days=1), lambda session: alerts.forget_old(session, desk.clock.now())),
         Job(
             "mails of deleted tickets",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from conftest import Api
-from deskplane.app import Desk
+from conftest import Api, TurnedClock
+from deskplane.app import Desk, make_worker
 from dumps import dump
 
 MEMBER = [{"customer": "ACME", "role": "member"}]
@@ -80,3 +80,32 @@ def test_a_document_names_the_user_who_is_too_many(api: Api) -> None:
     assert refused(answer) == ("#/users/1/memberships", "quota_exceeded")
     swapped = [{"username": "two", "memberships": []}, users[1]]
     assert api.call("POST", "/configuration/apply", {"configuration": {"users": swapped}})["changed"]
+
+
+@pytest.mark.feature("F016")
+@pytest.mark.usefixtures("acme")
+def test_a_daily_check_raises_an_alert_until_it_is_right_again(api: Api, desk: Desk, clock: TurnedClock) -> None:
+    jobs = make_worker(desk)._schedules
+    jobs.run_due()
+
+    def open_after_a_day() -> list[tuple[str, int]]:
+        clock.turn(days=1)
+        assert "agent quotas" in jobs.run_due()
+        found = api.call("GET", "/alerts?open=true")["items"]
+        assert {alert["kind"] for alert in found} <= {"agent_quota"}
+        return [(alert["text"], alert["count"]) for alert in found]
+
+    assert open_after_a_day() == []
+    acme = api.apply("customers", name="ACME", quotas={"max_agents": 1})["after"]["id"]
+    api.apply("customers", name="Other", quotas={"max_agents": 0})
+    text = "ACME may have 1 agent (quotas.max_agents) and has 2; end memberships, or raise the quota"
+    assert open_after_a_day() == [(text, 1)]
+    assert open_after_a_day() == [(text, 2)]
+    assert api.call("GET", "/alerts")["items"][0]["key"] == acme
+    api.apply("users", username="one", memberships=[])
+    assert open_after_a_day() == []
+    api.apply("users", username="other", roles=["agent"])
+    api.apply("customers", name="ACME", quotas={"max_agents": 0})
+    assert open_after_a_day() == [(text.replace("1 agent", "0 agents").replace("has 2", "has 1"), 1)]
+    api.apply("customers", name="ACME", quotas={"max_agents": None})
+    assert open_after_a_day() == []

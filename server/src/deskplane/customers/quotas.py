@@ -1,7 +1,7 @@
 """How many agents a customer may have (domain: tenancy): active members who may edit tickets.
 
 One more than `quotas.max_agents` is refused, whatever makes him one: the user, his group, or a role. A limit may be set
-below the number that there are; then it only may not grow.
+below the number that there are; then it only may not grow, and a daily check raises an alert until it is right again.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from collections import defaultdict
 
 from sqlalchemy import select, union
 
+from deskplane.alerts import service as alerts
 from deskplane.customers.models import Customer
 from deskplane.kernel.kind import Check, Misfit, Unsettled
 from deskplane.kernel.permissions import ADMIN_EXEMPT
+from deskplane.kernel.words import counted
 from deskplane.kernel.work import Work
 from deskplane.people.models import Role, User, group_members, group_memberships, memberships
 from deskplane.people.rules import held_roles
 
 _BEFORE = "agents before"
+ALERT = "agent_quota"
 EDIT = ("tickets:access", "tickets:edit")
 
 
@@ -94,3 +97,20 @@ def keep_within_quotas(work: Work) -> None:
             misfits.append(Misfit("quota_exceeded", detail, fields))
     if misfits:
         raise Unsettled(misfits)
+
+
+def check_quotas(work: Work) -> None:
+    """Raises an alert for each customer with more agents than it may have, and clears those that are over."""
+    limits = _limits(work)
+    over = {}
+    for customer_id, there in agents(work, set(limits)).items():
+        name, limit = limits[customer_id]
+        if len(there) > limit:
+            over[customer_id] = (
+                f"{name} may have {counted(limit, 'agent')} (quotas.max_agents) and has {len(there)}; end memberships, "
+                "or raise the quota"
+            )
+    for customer_id in sorted(alerts.open_keys(work.session, ALERT) - set(over)):
+        alerts.clear_alert(work, ALERT, customer_id)
+    for customer_id, detail in sorted(over.items()):
+        alerts.raise_alert(work, ALERT, customer_id, detail)
