@@ -70,8 +70,8 @@ options:
 notes:
   - Placeholders are V(${ticket_number}), V(${ticket_title}), V(${ticket_status}), V(${assignee_name}), V(${reporter_name}),
     V(${comment_body}). The form with double braces means the same to the server, but would be read by Jinja first.
-  - A customer's own templates are used where its feature C(email_templates) is on.
-  - "Sending is not part of this version: the configuration is kept and checked."
+  - "Templates are used for customers whose feature C(email_templates) is on: the customer's own, else the one for all.\
+    \ Elsewhere mails have the desk's own words. What an agent writes is put into C(comment_added)."
 seealso:
   - module: deskplane.helpdesk.email_template_info
 """

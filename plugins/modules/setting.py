@@ -64,6 +64,7 @@ notes:
   - "Setting C(smtp.password): Password at the SMTP server. It is given as O(secret)."
   - "Setting C(smtp.from): Address that the desk's own mail comes from."
   - "Setting C(smtp.tls): How the connection to the SMTP server is protected. Default: C(starttls)."
+  - "Setting C(mail.unprotected_servers): Mail servers, besides this machine, that may be spoken to without TLS."
   - "Setting C(registration.enabled): Whether people may make accounts by themselves. Default: C(False)."
   - "Setting C(session.idle_minutes): Minutes without a request after which a person must log in again; 0 for never. Default:\
     \ C(60)."

@@ -36,7 +36,9 @@ from deskplane.kernel.operation import Operation
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.revision import Kept, current, raise_revision
 from deskplane.kernel.work import Work
-from deskplane.mail import incoming
+from deskplane.mail import api as mail_api
+from deskplane.mail import incoming, notifications
+from deskplane.mail import tasks as mail_tasks
 from deskplane.mail.intake import Intake
 from deskplane.outbox.schedules import Job, LongJob
 from deskplane.outbox.service import Claimed
@@ -108,6 +110,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += configuration_api.operations(registry)
     found += public_api.operations()
     found += alerts_api.operations()
+    found += mail_api.operations()
     found += system.operations(lambda: found)
     return found
 
@@ -210,7 +213,12 @@ def make_worker(desk: Desk) -> Worker:
 
     def fan_out(message: Claimed) -> Finish:
         """An event is done with once everyone who wants it has it; who wants it registers here."""
-        return lambda session: feed.append(session, message)
+
+        def finish(session: Session) -> None:
+            feed.append(session, message)
+            notifications.fan_out(desk.automation(session), message)
+
+        return finish
 
     jobs: list[Job | LongJob] = [
         LongJob(
@@ -237,16 +245,13 @@ def make_worker(desk: Desk) -> Worker:
             timedelta(minutes=15),
             lambda session: incoming.forget_deleted(desk.automation(session)),
         ),
+        *mail_tasks.jobs(desk.automation),
     ]
-
-    def tell_alert(message: Claimed) -> None:
-        """An alert is told by the list and the metric; who sends mail registers here."""
-
     handlers: dict[str, Handler] = {
         tickets_tasks.RECALCULATE: recalculate,
         TOPIC: fan_out,
-        alerts.TOPIC: tell_alert,
-        incoming.TOPIC: Intake(desk.database, desk.automation),
+        incoming.TOPIC: Intake(desk.database, desk.automation, mail_tasks.answer),
+        **mail_tasks.handlers(desk.database, desk.automation),
     }
 
     def tell_job(session: Session, job: str, error: str | None) -> None:

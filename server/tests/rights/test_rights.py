@@ -179,6 +179,12 @@ update_public_ticket      +     +     +     +       +        .       .      .   
 public_api_usage          +     .     .     .       .        .       .      .      .
 list_alerts               +     .     .     .       .        .       .      .      .
 acknowledge_alert         +     .     .     .       .        .       .      .      .
+list_mails                +     +     .     .       .        .       .      .      .
+get_mail                  +     +     .     .       .        .       .      .      .
+retry_mail                +     +     .     .       .        .       .      .      .
+retry_mails               +     +     .     .       .        .       .      .      .
+test_department_smtp      +     .     .     .       .        .       .      .      .
+test_settings_smtp        +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

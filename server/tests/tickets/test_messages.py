@@ -408,7 +408,7 @@ def test_a_ticket_that_is_opened_with_a_public_comment_is_not_answered_yet(api: 
     assert api.call("POST", "/tickets/apply", wanted)["changed"] is False
     assert response(api) == ("ok", None)
     assert read(api, NUMBER)["last_contact_direction"] == "outbound"
-    assert events(desk) == [("ticket_created", NUMBER)]
+    assert events(desk) == [("ticket_created", NUMBER), ("comment_added", NUMBER)], "it is told to those outside"
     wrote(api)
     assert response(api)[0] == "met"
 

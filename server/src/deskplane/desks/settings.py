@@ -64,6 +64,9 @@ SETTINGS: dict[str, Described] = {
     "smtp.password": Text("Password at the SMTP server.", longest=1024, secret=True),
     "smtp.from": Email("Address that the desk's own mail comes from."),
     "smtp.tls": Choice("How the connection to the SMTP server is protected.", TLS, default="starttls"),
+    "mail.unprotected_servers": SetOf(
+        "Mail servers, besides this machine, that may be spoken to without TLS.", Text("A host.", **HOST)
+    ),
     "registration.enabled": Flag("Whether people may make accounts by themselves.", default=False),
     "session.idle_minutes": Minutes(
         "Minutes without a request after which a person must log in again; 0 for never.", most=366 * 24 * 60, default=60

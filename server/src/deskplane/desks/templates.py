@@ -119,8 +119,8 @@ EMAIL_TEMPLATE = Kind(
     notes=[
         f"Placeholders are {', '.join(f'V(${{{name}}})' for name in PLACEHOLDERS)}. The form with double braces means "
         "the same to the server, but would be read by Jinja first.",
-        "A customer's own templates are used where its feature C(email_templates) is on.",
-        "Sending is not part of this version: the configuration is kept and checked.",
+        "Templates are used for customers whose feature C(email_templates) is on: the customer's own, else the one for "
+        "all. Elsewhere mails have the desk's own words. What an agent writes is put into C(comment_added).",
     ],
     examples=[{"name": "How ACME is told that a ticket is solved", "options": {**RESOLVED, "state": "present"}}],
     sample={"id": "019a9d3c-8a52-7c1e-b1f0-5f5b0c6f0a27", "body_html": "", **RESOLVED},

@@ -73,7 +73,7 @@ def is_capped(work: Work, address: str, ticket_id: int) -> str | None:
     now = work.clock.now()
     answers = select(func.count()).select_from(Mail).where(Mail.purpose.in_(ANSWERS))
     for window, most in CAPS:
-        to_address = answers.where(Mail.recipient == address, Mail.created_at > now - window)
+        to_address = answers.where(func.lower(Mail.recipient) == address.lower(), Mail.created_at > now - window)
         if work.session.execute(to_address).scalar_one() >= most:
             return f"{address} had {most} of them within {_words(window)}"
     window, most = PER_TICKET

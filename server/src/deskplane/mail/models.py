@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from deskplane.kernel.columns import Base, Instant, Json
@@ -24,7 +24,6 @@ class Mail(Base):
     __table_args__ = (
         UniqueConstraint("message_id"),
         Index("ix_mails_ticket", "ticket_id", "id"),
-        Index("ix_mails_recipient", "recipient", "created_at"),
         Index("ix_mails_state", "state", "id"),
         Index(
             "ix_mails_held",
@@ -58,6 +57,9 @@ class Mail(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Instant)
     sent_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+Index("ix_mails_recipient", func.lower(Mail.recipient), Mail.created_at)
 
 
 class MailCount(Base):

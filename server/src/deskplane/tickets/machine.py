@@ -29,6 +29,7 @@ from deskplane.tickets import (
     removal,
     service,
 )
+from deskplane.tickets.announcements import announce
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Ticket
 
@@ -235,7 +236,9 @@ def _open(work: Work, given: Mapping[str, Any], body: Mapping[str, Any]) -> Appl
         if _said(body) == "outbound":  # which is no response yet: it is how the ticket was opened
             draft.columns |= {"last_contact_at": work.clock.now(), "last_contact_direction": "outbound"}
             service.store_row(work, draft)
-        chronicle.add_message(work, draft, body["comment"], direction=_said(body))
+        message_id = chronicle.add_message(work, draft, body["comment"], direction=_said(body))
+        if _said(body) == "outbound":
+            announce(work, "comment_added", draft, message=message_id)
     related.declare(work, draft, body)
     return _applied(work, draft, body, "create", None)
 
