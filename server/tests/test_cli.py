@@ -84,6 +84,29 @@ def failure(done: Done) -> str:
     return lines[0].removeprefix("deskplane: ")
 
 
+def test_a_desk_is_backed_up_and_restored(run: Terminal, tmp_path: Path) -> None:
+    url, copy = f"sqlite:///{tmp_path / 'desk.db'}", f"sqlite:///{tmp_path / 'copy.db'}"
+    assert run("migrate", url=url).returncode == 0
+    assert run("user", "create-admin", "root", url=url).returncode == 0
+    made = run("backup", str(tmp_path), url=url)
+    assert made.returncode == 0, made.stderr
+    (file,) = tmp_path.glob("deskplane-*.tar.gz")
+    assert made.stderr.startswith(f"wrote {file} (")
+    assert oct(file.stat().st_mode)[-3:] == "600"
+    assert run("verify", str(file)).stdout.splitlines()[0].startswith("whole: made 20")
+    other_key = {"DESKPLANE_SECRET_KEY": SECRET[::-1]}
+    assert "were sealed with another secret key" in failure(run("restore", str(file), url=copy, **other_key))
+    assert run("restore", str(file), url=copy).stderr.startswith("restored ")
+    refused = "the database is not empty; to put the backup in place of what is there, add --overwrite"
+    assert failure(run("restore", str(file), url=copy)) == refused
+    assert run("restore", str(file), "--overwrite", url=copy).returncode == 0
+    assert failure(run("user", "create-admin", "root", url=copy)) == "the administrator root exists already"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert failure(run("verify", str(file))) == "it is damaged, or its end is missing"
+    assert failure(run("restore", str(file), "--overwrite", url=copy)) == "it is damaged, or its end is missing"
+    assert failure(run("backup", str(tmp_path / "no" / "where"), url=url)).endswith("No such file or directory")
+
+
 def test_every_command_explains_itself() -> None:
     from click import Group
     from click.testing import CliRunner
@@ -105,6 +128,7 @@ def test_every_command_explains_itself() -> None:
     assert isinstance(main, Group)
     walk(main, [])
     local = {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds", "seed"}
+    local |= {"backup", "verify", "restore"}
     assert set(main.commands) == local | {"configuration"}
 
 

@@ -12,6 +12,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from deskplane import migrations, system
 from deskplane.alerts import api as alerts_api
 from deskplane.alerts import service as alerts
+from deskplane.backup import api as backup_api
+from deskplane.backup.schedule import TOPIC as BACK_UP
+from deskplane.backup.schedule import Backups
 from deskplane.configuration import api as configuration_api
 from deskplane.configuration import history
 from deskplane.customers import quotas
@@ -109,6 +112,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += tickets_api.operations()
     found += configuration_api.operations(registry)
     found += public_api.operations()
+    found += backup_api.operations()
     found += alerts_api.operations()
     found += mail_api.operations()
     found += system.operations(lambda: found)
@@ -220,7 +224,12 @@ def make_worker(desk: Desk) -> Worker:
 
         return finish
 
+    settings = desk.settings
+    backups = Backups(
+        desk.database, desk.vault, desk.automation, settings.backup_directory, settings.backup_passphrase_file
+    )
     jobs: list[Job | LongJob] = [
+        Job("backups", timedelta(minutes=1), backups.ask_if_due),
         LongJob(
             "service levels",
             timedelta(seconds=30),
@@ -252,6 +261,7 @@ def make_worker(desk: Desk) -> Worker:
         TOPIC: fan_out,
         incoming.TOPIC: Intake(desk.database, desk.automation, mail_tasks.answer),
         **mail_tasks.handlers(desk.database, desk.automation),
+        BACK_UP: backups.make,
     }
 
     def tell_job(session: Session, job: str, error: str | None) -> None:
@@ -262,4 +272,4 @@ def make_worker(desk: Desk) -> Worker:
             detail = f"the periodic job {job!r} failed and is tried again; the worker's log has the whole of: {error}"
             alerts.raise_alert(work, "job_failing", job, detail)
 
-    return Worker(desk.database, desk.clock, handlers, jobs, threads=desk.settings.worker_threads, told=tell_job)
+    return Worker(desk.database, desk.clock, handlers, jobs, threads=settings.worker_threads, told=tell_job)

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     migrate_on_start: bool = Field(True, description="Whether the server brings the database up to date as it starts.")
+    backup_directory: Path | None = Field(
+        None, description="Directory in which workers put the backups of the setting C(backup.schedule)."
+    )
+    backup_passphrase_file: Path | None = Field(
+        None, description="File that holds the passphrase with which those backups are sealed; without it they are not."
+    )
     debug: bool = Field(False, description="For development; refused in production.")
 
     @field_validator("webhook_networks", mode="before")
@@ -116,6 +122,19 @@ class Settings(BaseSettings):
         if not found:
             raise SettingsError(f"secret_key_file: is empty, so that the secret key is not set: {self.secret_key_file}")
         return found
+
+
+def read_passphrase(path: Path) -> str:
+    """The first line of a file. Raises SettingsError."""
+    try:
+        found = path.read_text().partition("\n")[0]
+    except OSError as error:
+        raise SettingsError(f"the passphrase cannot be read: {error.strerror}: {error.filename}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"the passphrase cannot be read: {path} is not text") from None
+    if not found:
+        raise SettingsError(f"the passphrase is empty: {path}")
+    return found
 
 
 class SettingsError(Exception):

@@ -114,7 +114,7 @@ def check(method: str, path: str, answer: Any) -> None:
     operation = operation_at("GET" if method == "HEAD" else method, path)
     assert operation is not None, f"{method} {path} is in the document"
     responses = DOCUMENT["paths"][operation.path][operation.method.lower()]["responses"]
-    where = f"{method} {path} {answer.status_code}: {answer.get_data(as_text=True)[:500]}"
+    where = f"{method} {path} {answer.status_code}: {answer.data[:500]!r}"
     assert str(answer.status_code) in responses, where
     content = responses[str(answer.status_code)].get("content")
     if not content:

@@ -185,6 +185,8 @@ retry_mail                +     +     .     .       .        .       .      .   
 retry_mails               +     +     .     .       .        .       .      .      .
 test_department_smtp      +     .     .     .       .        .       .      .      .
 test_settings_smtp        +     .     .     .       .        .       .      .      .
+make_backup               +     .     .     .       .        .       +      .      .
+get_backup                +     .     .     .       .        .       +      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, time, timedelta
+from itertools import product
 from typing import Any
 
 from deskplane.kernel.fields import Text, refuse
@@ -39,6 +41,44 @@ class Schedule(Text):
                     "bad_format", f"has {value!r} for the {what}; that is {least} to {most}, or *, a range or steps"
                 )
         return " ".join(fields)
+
+
+def next_after(schedule: str, instant: datetime) -> datetime | None:
+    """The first time of a schedule behind an instant, in UTC; null where ten years have none, as for 30 February.
+
+    Where both the day of the month and that of the week are limited, either makes a day count (POSIX, crontab).
+    """
+    minutes, hours, days, months, weekdays = (
+        _numbers(value, least, most, names)
+        for value, (_what, least, most, names) in zip(schedule.split(), _FIELDS, strict=True)
+    )
+    weekdays = {day % 7 for day in weekdays}
+    _minute, _hour, by_day, _month, by_weekday = schedule.split()
+    begin = instant.astimezone(UTC)
+    for offset in range(3660):
+        day = (begin + timedelta(days=offset)).date()
+        in_month, in_week = day.day in days, day.isoweekday() % 7 in weekdays
+        counts = in_month or in_week if "*" not in (by_day[0], by_weekday[0]) else in_month and in_week
+        if day.month not in months or not counts:
+            continue
+        for hour, minute in product(sorted(hours), sorted(minutes)):
+            found = datetime.combine(day, time(hour, minute), UTC)
+            if found > begin:
+                return found
+    return None
+
+
+def _numbers(field: str, least: int, most: int, names: tuple[str, ...]) -> set[int]:
+    """The numbers that a field of a schedule stands for."""
+    found: set[int] = set()
+    for item in field.split(","):
+        match = _ITEM.fullmatch(item)
+        assert match, "it was checked as it was set"
+        start, end = (_number(part, least, names) for part in match.group(1, 2))
+        if start is None:
+            start, end = least, most
+        found |= set(range(start, (start if end is None else end) + 1, int(match[3] or 1)))
+    return found
 
 
 def _fits(item: str, least: int, most: int, names: tuple[str, ...]) -> bool:

@@ -54,21 +54,25 @@ def upgrade(database: Database, to: str | None = None) -> tuple[str | None, str 
         connection = session.connection()
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        before = revision_of(connection)
-        if before is not None and before not in known():
-            raise ValueError(
-                f"the database is at migration {before}, which this version does not know; use the version that made it"
-            )
-        if before == to:
-            return before, before
-        from alembic import command
+        return upgrade_within(connection, to)
 
-        settings = config()
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, to)
-        if to == head():
-            from deskplane.tickets.triggers import install
 
-            install(connection)
-        after = revision_of(connection)
-    return before, after
+def upgrade_within(connection: Connection, to: str) -> tuple[str | None, str | None]:
+    """Runs what is missing in the caller's transaction; answers from and to. Raises ValueError for a newer database."""
+    before = revision_of(connection)
+    if before is not None and before not in known():
+        raise ValueError(
+            f"the database is at migration {before}, which this version does not know; use the version that made it"
+        )
+    if before == to:
+        return before, before
+    from alembic import command
+
+    settings = config()
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, to)
+    if to == head():
+        from deskplane.tickets.triggers import install
+
+        install(connection)
+    return before, revision_of(connection)
