@@ -43,7 +43,7 @@ from deskplane.mail import api as mail_api
 from deskplane.mail import incoming, notifications
 from deskplane.mail import tasks as mail_tasks
 from deskplane.mail.intake import Intake
-from deskplane.outbox.schedules import Job, LongJob
+from deskplane.outbox.schedules import AnyJob, Job, LongJob, ReadingJob
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Finish, Handler, Worker
 from deskplane.people import rules
@@ -58,7 +58,7 @@ from deskplane.service_levels.calendars import CALENDAR
 from deskplane.service_levels.schemas import SLA_POLICY
 from deskplane.settings import Settings
 from deskplane.tickets import api as tickets_api
-from deskplane.tickets import cleanup, feed, sweep
+from deskplane.tickets import cleanup, feed, sla_counts, sweep
 from deskplane.tickets import tasks as tickets_tasks
 from deskplane.tickets.announcements import TOPIC
 from deskplane.webhooks.schemas import WEBHOOK
@@ -228,12 +228,18 @@ def make_worker(desk: Desk) -> Worker:
     backups = Backups(
         desk.database, desk.vault, desk.automation, settings.backup_directory, settings.backup_passphrase_file
     )
-    jobs: list[Job | LongJob] = [
+    jobs: list[AnyJob] = [
         Job("backups", timedelta(minutes=1), backups.ask_if_due),
         LongJob(
             "service levels",
             timedelta(seconds=30),
             lambda session, _at: sweep.tell_due(desk.automation(session)) or None,
+        ),
+        ReadingJob(
+            "counts of clocks",
+            timedelta(minutes=1),
+            lambda session: sla_counts.count(session, desk.clock.now()),
+            sla_counts.store,
         ),
         LongJob("clean-up", timedelta(hours=1), lambda session, at: cleanup.clean_up(desk.automation(session), at)),
         Job(

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import timedelta
 from html import escape
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
-from deskplane import __version__
-from deskplane.alerts import service as alerts
+from deskplane import __version__, gauges
 from deskplane.kernel import metrics, openapi
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import Problem
-from deskplane.kernel.words import STATUSES
 from deskplane.migrations import head, revision_of
 from deskplane.outbox import schedules
 from deskplane.outbox import service as outbox
-from deskplane.tickets.models import Ticket
 
+LATE = timedelta(minutes=10)
+"""For how long a periodic job may be due before it is worth a warning."""
 HEALTH = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
 
@@ -43,6 +41,12 @@ def readyz(call: Call) -> Reply:
     now = call.clock.now()
     alive = outbox.workers_alive(call.session, now)
     waits = outbox.backlogs(call.session, now)
+    warnings = [] if alive else ["no worker was seen lately; start one with: deskplane worker"]
+    for job in schedules.readings(call.session, now):
+        if job.is_failing:
+            warnings.append(f"the periodic job {job.name!r} failed; the alerts and the worker's log say why")
+        elif job.late_seconds > LATE.total_seconds():
+            warnings.append(f"the periodic job {job.name!r} has been due for {job.late_seconds // 60:.0f} minutes")
     return Reply(
         {
             "status": "ok",
@@ -51,8 +55,8 @@ def readyz(call: Call) -> Reply:
             "workers": alive,
             "outbox": sum(backlog.messages for backlog in waits),
             "outbox_failing": sum(backlog.failing for backlog in waits),
-            "outbox_oldest_seconds": _oldest_seconds(waits, now),
-            "warnings": [] if alive else ["no worker was seen lately; start one with: deskplane worker"],
+            "outbox_oldest_seconds": gauges.oldest_seconds(waits, now),
+            "warnings": warnings,
         }
     )
 
@@ -62,51 +66,9 @@ def version(call: Call) -> Reply:
     return Reply({"version": __version__, "api": "v1"})
 
 
-def _oldest_seconds(waits: Iterable[outbox.Backlog], now: datetime) -> float:
-    oldest = min((backlog.oldest for backlog in waits if backlog.oldest), default=now)
-    return (now - oldest).total_seconds()
-
-
-def _readings(call: Call) -> Iterable[GaugeMetricFamily]:
-    tickets = GaugeMetricFamily("deskplane_tickets", "Tickets, by status.", labels=["status"])
-    counted = dict(call.session.execute(select(Ticket.status, func.count()).group_by(Ticket.status)).all())
-    for status in STATUSES:
-        tickets.add_metric([status], counted.get(status, 0))
-    yield tickets
-    now = call.clock.now()
-    waits = outbox.backlogs(call.session, now)
-    messages = GaugeMetricFamily("deskplane_outbox_messages", "Messages in the outbox, by topic.", labels=["topic"])
-    failing = GaugeMetricFamily(
-        "deskplane_outbox_failing_messages", "Messages that failed and are tried again, by topic.", labels=["topic"]
-    )
-    for backlog in waits:
-        messages.add_metric([backlog.topic], backlog.messages)
-        failing.add_metric([backlog.topic], backlog.failing)
-    yield messages
-    yield failing
-    yield GaugeMetricFamily(
-        "deskplane_outbox_oldest_seconds",
-        "Age of the oldest message in the outbox that should be done by now.",
-        value=_oldest_seconds(waits, now),
-    )
-    alive = outbox.workers_alive(call.session, now)
-    yield GaugeMetricFamily("deskplane_workers", "Workers seen in the last half minute.", value=alive)
-    raised = GaugeMetricFamily("deskplane_alerts", "Open alerts, by kind.", labels=["kind"])
-    for kind, count in alerts.open_counts(call.session).items():
-        raised.add_metric([kind], count)
-    yield raised
-    late = GaugeMetricFamily("deskplane_job_late_seconds", "For how long a periodic job has been due.", labels=["job"])
-    failing = GaugeMetricFamily("deskplane_job_failing", "Whether a periodic job's last run failed.", labels=["job"])
-    for job in schedules.readings(call.session, now):
-        late.add_metric([job.name], job.late_seconds)
-        failing.add_metric([job.name], job.is_failing)
-    yield late
-    yield failing
-
-
 def read_metrics(call: Call) -> Reply:
     """GET /api/v1/metrics"""
-    return Reply(metrics.exposition(lambda: _readings(call)), content_type=metrics.CONTENT_TYPE)
+    return Reply(metrics.exposition(lambda: gauges.readings(call)), content_type=metrics.CONTENT_TYPE)
 
 
 def docs_page(document: dict[str, Any]) -> bytes:
@@ -199,6 +161,7 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "Metrics for Prometheus",
         "server",
         permission=("metrics:read",),
+        answered=lambda status, at: metrics.note_scrape(status == 200, at),
         answers={200: ("Text exposition format.", text_answer)},
     )
     yield Operation(

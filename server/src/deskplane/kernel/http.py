@@ -165,6 +165,8 @@ class Endpoint:
                 upload.file.close()
             self.latency.observe(time.perf_counter() - begun)
         ANSWERS.labels(self.operation.name, str(answer.status_code)).inc()
+        if self.operation.answered is not None:
+            self.operation.answered(answer.status_code, self.server.clock.now())
         return answer
 
     def _answer(self, path: dict[str, str], upload: Upload | None) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import IO, Any
 
 from marshmallow import Schema
@@ -91,6 +92,7 @@ class Operation:
         beforehand: runs with the body, before any transaction; for work that can be done ahead of the lock.
         upload: its body is a file. Runs before that is read, in a transaction of its own that only reads; raises what
             can be said against it already, and answers how many bytes it may have at most.
+        answered: is told how each request ended, and when.
         prepare: runs before, in a transaction of its own that only reads, for what must not be done under a lock; with
             `prepare_writes` one that stays whatever becomes of the request.
     """
@@ -120,4 +122,5 @@ class Operation:
     prepare: Callable[[Call], Any] | None = None
     prepare_writes: bool = False
     beforehand: Callable[[dict[str, Any]], object] | None = None
+    answered: Callable[[int, datetime], object] | None = None
     description: str = ""

@@ -52,6 +52,19 @@ class LongJob:
     step: Callable[[Session, Any], Any]
 
 
+@dataclass(frozen=True)
+class ReadingJob:
+    """A periodic job that looks at much and writes little. It reads in a transaction of its own, which keeps nobody
+    waiting, and is given what it found in the one that notes its run."""
+
+    name: str
+    every: timedelta
+    read: Callable[[Session], Any]
+    write: Callable[[Session, Any], object]
+
+
+AnyJob = Job | LongJob | ReadingJob
+
 Told = Callable[[Session, str, str | None], object]
 """Is told the name of a job and the error with which it failed, or null once it works again."""
 
@@ -60,7 +73,7 @@ class Schedules:
     """The jobs as one worker sees to them."""
 
     def __init__(
-        self, database: Database, clock: Clock, owner: str, jobs: Sequence[Job | LongJob], told: Told | None = None
+        self, database: Database, clock: Clock, owner: str, jobs: Sequence[AnyJob], told: Told | None = None
     ) -> None:
         self._database = database
         self._clock = clock
@@ -117,9 +130,11 @@ class Schedules:
                 session.execute(insert(Schedule).values(name=job.name, next_run_at=now + job.every))
         session.execute(delete(Schedule).where(Schedule.name.not_in(names), Schedule.next_run_at < now - FORGOTTEN))
 
-    def _run(self, job: Job | LongJob) -> bool:
+    def _run(self, job: AnyJob) -> bool:
         """Runs a job, step by step; answers whether it came to its end."""
         taken, at = False, None
+        if isinstance(job, ReadingJob):
+            at = self._database.run(job.read, write=False)
         while not self._stopping:
             is_mine, at = self._database.run(lambda session: self._step(session, job, taken, at), write=True)  # noqa: B023
             if at is None:
@@ -128,7 +143,7 @@ class Schedules:
         self._database.run(self._release, write=True)
         return False
 
-    def _step(self, session: Session, job: Job | LongJob, taken: bool, at: Any) -> tuple[bool, Any]:
+    def _step(self, session: Session, job: AnyJob, taken: bool, at: Any) -> tuple[bool, Any]:
         """Takes one step, if the job is ours to run; answers whether it is, and where to go on."""
         now = self._clock.now()
         # one that is begun is waited for; one that another is just taking is not ours
@@ -136,9 +151,11 @@ class Schedules:
         row = session.execute(statement).scalar_one_or_none()
         if row is None or not (row.lease_owner == self._owner if taken else self._take(session, row, job, now)):
             return False, None
+        following = None
         if isinstance(job, Job):
             job.run(session)
-            following = None
+        elif isinstance(job, ReadingJob):
+            job.write(session, at)
         else:
             following = job.step(session, at)
         now = self._clock.now()
@@ -151,7 +168,7 @@ class Schedules:
         session.execute(update(Schedule).where(Schedule.name == job.name).values(**values))
         return True, following
 
-    def _take(self, session: Session, row: Schedule, job: Job | LongJob, now: datetime) -> bool:
+    def _take(self, session: Session, row: Schedule, job: AnyJob, now: datetime) -> bool:
         """Whether a job is due and nobody is at it."""
         if _set_back(row, job, now):
             session.execute(update(Schedule).where(Schedule.name == job.name).values(next_run_at=now + job.every))
@@ -166,7 +183,7 @@ class Schedules:
             update(Schedule).where(Schedule.lease_owner == self._owner).values(lease_owner=None, leased_until=None)
         )
 
-    def _fail(self, job: Job | LongJob, error: Exception) -> None:
+    def _fail(self, job: AnyJob, error: Exception) -> None:
         logger.error("a periodic job failed; it is tried again", job=job.name, exc_info=error)
         text = repr(error)[:2000]
 
@@ -184,7 +201,7 @@ class Schedules:
         self._database.run(note, write=True)
 
 
-def _set_back(row: Schedule, job: Job | LongJob, now: datetime) -> bool:
+def _set_back(row: Schedule, job: AnyJob, now: datetime) -> bool:
     """Whether a job would wait for longer than its period: the clock was set back, or the period is another."""
     return row.next_run_at > now + job.every
 

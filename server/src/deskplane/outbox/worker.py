@@ -24,7 +24,7 @@ from deskplane.kernel.ids import new_short_id
 from deskplane.kernel.logging import logger
 from deskplane.kernel.problem import Problem
 from deskplane.outbox import service
-from deskplane.outbox.schedules import Job, LongJob, Schedules, Told
+from deskplane.outbox.schedules import AnyJob, Schedules, Told
 from deskplane.outbox.service import Claimed, Room
 
 Finish = Callable[[Session], object]
@@ -65,7 +65,7 @@ class Worker:
         database: Database,
         clock: Clock,
         handlers: Mapping[str, Handler],
-        jobs: Sequence[Job | LongJob],
+        jobs: Sequence[AnyJob],
         *,
         idle_seconds: float = 0.5,
         told: Told | None = None,

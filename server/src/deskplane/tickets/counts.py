@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import orjson
 from sqlalchemy import ARRAY, ColumnElement, Select, String, Table, and_, bindparam, false, func, or_, select, true
+from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.db import execute, prepared
@@ -60,6 +61,12 @@ def by_status(work: Work, query: Mapping[str, Any]) -> dict[str, tuple[int, bool
     beyond += queries.filters({**query, "status": None, "open": None}, work.clock.now())
     own = _one_by_one(work, wanted, beyond)
     return found | {status: (exact[status] + own[status][0], own[status][1]) for status in wanted}
+
+
+def totals(session: Session) -> dict[str, int]:
+    """How many tickets of the whole desk there are in each status that has some, by the counters."""
+    rows = session.execute(select(C.status, func.sum(C.number)).group_by(C.status))
+    return {status: int(number) for status, number in rows}
 
 
 def _is_wanted(status: str, is_open: bool | None) -> bool:

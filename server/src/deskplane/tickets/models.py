@@ -392,6 +392,17 @@ class TicketCount(Base):
     number: Mapped[int] = mapped_column(Integer)
 
 
+class TicketSlaCount(Base):
+    """In how many open tickets a clock was in a state when that was last counted (`sla_counts.py`)."""
+
+    __tablename__ = "ticket_sla_counts"
+
+    clock: Mapped[str] = mapped_column(String(10), primary_key=True)
+    state: Mapped[str] = mapped_column(String(10), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime] = mapped_column(Instant)
+
+
 class TicketView(Base):
     """Filters and an order that somebody saved. Shared with a department that is gone, it is its owner's alone."""
 
