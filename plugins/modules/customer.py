@@ -52,7 +52,7 @@ options:
     suboptions:
       agent_portal:
         description:
-          - Whether the customer's members work on its tickets in the console.
+          - Whether the customer's members work on its tickets, by console or key.
           - A new one has V(true).
         type: bool
       end_user_portal:
@@ -187,7 +187,7 @@ customer:
       contains:
         agent_portal:
           description:
-            - Whether the customer's members work on its tickets in the console.
+            - Whether the customer's members work on its tickets, by console or key.
           type: bool
           returned: success
         end_user_portal:

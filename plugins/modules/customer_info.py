@@ -92,7 +92,7 @@ customers:
       contains:
         agent_portal:
           description:
-            - Whether the customer's members work on its tickets in the console.
+            - Whether the customer's members work on its tickets, by console or key.
           type: bool
           returned: success
         end_user_portal:

@@ -21,6 +21,7 @@ from deskplane.customers import quotas
 from deskplane.customers.assets import ASSET, require_one_customer
 from deskplane.customers.contacts import CONTACT
 from deskplane.customers.contracts import CONTRACT
+from deskplane.customers.portals import closed_to_members
 from deskplane.customers.projects import PROJECT, keep_common_projects
 from deskplane.customers.schemas import CUSTOMER
 from deskplane.desks import rules as desk_rules
@@ -182,7 +183,7 @@ def make_server(desk: Desk, operations: list[Operation]) -> http.Server:
         registry=desk.registry,
         vault=desk.vault,
         clock=desk.clock,
-        authenticate=Authenticator(desk.kept, departments_of, LastUse(desk.database)),
+        authenticate=Authenticator(desk.kept, departments_of, closed_to_members, LastUse(desk.database)),
         public_address=settings.public_address,
         max_document_bytes=settings.max_document_bytes,
         kept=desk.kept,

@@ -14,9 +14,8 @@ from ticket_help import EVERYTHING, changed, listed, opened, person
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
-from deskplane.desks.queries import departments_of
+from deskplane.desks.queries import rights_of
 from deskplane.kernel.folding import words
-from deskplane.people.service import actor_of
 from deskplane.tickets import search, service
 from deskplane.tickets.models import Ticket
 from statements import recorded
@@ -216,7 +215,7 @@ def test_the_rights_are_part_of_what_the_index_is_asked(api: Api, desk: Desk) ->
         work = desk.command_line(session)
         user = session.execute(text("SELECT id FROM users WHERE username = 'mia'")).scalar_one()
         everyone = session.execute(select(Ticket.id).where(search.matching(work, "canary"))).scalars().all()
-        work.actor = actor_of(session, user, departments_of)
+        work.actor = rights_of(work, user)
         hers = session.execute(select(Ticket.id).where(search.matching(work, "canary"))).scalars().all()
     assert (len(everyone), len(hers)) == (4, 1)
 

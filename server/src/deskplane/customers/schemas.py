@@ -24,7 +24,7 @@ PREFIX: dict[str, Any] = {
 class CustomerFeatures(Schema):
     """What is switched on for a customer."""
 
-    agent_portal = Flag("Whether the customer's members work on its tickets in the console.", default=True)
+    agent_portal = Flag("Whether the customer's members work on its tickets, by console or key.", default=True)
     end_user_portal = Flag("Whether the customer's people see and open their tickets in the portal.", default=True)
     asset_integration = Flag("Whether tickets link to the customer's assets.", default=True)
     email_notifications = Flag("Whether the customer's people get mail about their tickets.", default=True)

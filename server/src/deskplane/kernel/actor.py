@@ -11,7 +11,8 @@ from deskplane.kernel.problem import forbidden
 class Actor:
     """The caller of an operation: a user, through one of his keys, with what he may do.
 
-    `member_of` are the ids of the customers whose tickets he works on, `owner_of` those whose memberships and contacts
+    `member_of` are the ids of the customers whose tickets he works on; `shut_out_of` those that he is a member of and
+    works for by the public API only, since they have no agent portal. `owner_of` those whose memberships and contacts
     he manages, `departments` those of his departments. `key_id` is the API key's, null for the command line. `cause`
     is what history says of where he comes from, where that is neither.
     """
@@ -20,6 +21,7 @@ class Actor:
     username: str
     permissions: frozenset[str]
     member_of: frozenset[str] = frozenset()
+    shut_out_of: frozenset[str] = frozenset()
     owner_of: frozenset[str] = frozenset()
     sees_customers: frozenset[str] = frozenset()
     departments: frozenset[str] = frozenset()

@@ -9,10 +9,9 @@ from sqlalchemy import select
 
 from deskplane.customers.models import Contact
 from deskplane.desks.models import department_members
-from deskplane.desks.queries import departments_of
+from deskplane.desks.queries import rights_of
 from deskplane.kernel.work import Work
 from deskplane.people.models import User
-from deskplane.people.service import actor_of
 from deskplane.tickets import queries
 
 _NO_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -74,7 +73,7 @@ def queue(work: Work, customer_id: str | None, department_id: str | None) -> lis
     members = select(department_members.c.user_id).where(department_members.c.department_id == department_id)
     seeing = []
     for user_id in work.session.execute(members.order_by(department_members.c.user_id)).scalars():
-        actor = work.keep(("rights", user_id), lambda: actor_of(work.session, user_id, departments_of))  # noqa: B023
+        actor = rights_of(work, user_id)
         if actor is not None and queries.may_see(actor, customer_id, department_id):
             seeing.append(user_id)
     return user(work, User.id.in_(seeing)) if seeing else []

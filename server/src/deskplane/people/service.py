@@ -28,6 +28,9 @@ from deskplane.people.rules import ADMIN, SHIPPED_ROLES, held_roles
 DepartmentsOf = Callable[[Session, str], frozenset[str]]
 """Ids of the departments whose member a user is; the room of departments is a higher one, and registers it."""
 
+ClosedToMembers = Callable[[Session, frozenset[str]], frozenset[str]]
+"""Which of these customers' members work on no tickets of theirs; the room of customers is a higher one, too."""
+
 _hasher = PasswordHasher()
 
 BAD_KEY = "this API key is not known, or works no more"
@@ -66,9 +69,12 @@ class Authenticator:
     """Finds out who calls: one statement for the key and the configuration's revision; the rights are kept as long
     as that stands still, so that a change of rights acts at the next request."""
 
-    def __init__(self, kept: Kept, departments: DepartmentsOf, last_use: keys.LastUse | None = None) -> None:
+    def __init__(
+        self, kept: Kept, departments: DepartmentsOf, closed: ClosedToMembers, last_use: keys.LastUse | None = None
+    ) -> None:
         self._kept = kept
         self._departments = departments
+        self._closed = closed
         self._last_use = last_use
 
     def __call__(self, session: Session, key: str, address: str | None, clock: Clock) -> tuple[Actor, int]:
@@ -89,7 +95,7 @@ class Authenticator:
         actor = self._kept.get(
             row.revision,
             ("actor", key_id, scopes),
-            lambda: actor_of(session, row.user_id, self._departments, key_id, scopes),
+            lambda: actor_of(session, row.user_id, self._departments, self._closed, key_id, scopes),
         )
         if actor is None:
             raise unauthenticated(BAD_KEY)
@@ -102,6 +108,7 @@ def actor_of(
     session: Session,
     user_id: str,
     departments: DepartmentsOf,
+    closed: ClosedToMembers,
     key_id: str | None = None,
     scopes: tuple[str, ...] | None = None,
 ) -> Actor | None:
@@ -130,11 +137,14 @@ def actor_of(
             by_group.where(group_members.c.user_id == user_id),
         )
     ).all()
+    member_of = frozenset(row.customer_id for row in rows if row.role != "viewer")
+    shut_out_of = frozenset() if "tickets:view_all" in permissions else closed(session, member_of)
     return Actor(
         user_id=user.id,
         username=user.username,
         permissions=frozenset(permissions),
-        member_of=frozenset(row.customer_id for row in rows if row.role != "viewer"),
+        member_of=member_of - shut_out_of,
+        shut_out_of=shut_out_of,
         owner_of=frozenset(row.customer_id for row in rows if row.role == "owner"),
         sees_customers=frozenset(row.customer_id for row in rows),
         departments=departments(session, user_id),

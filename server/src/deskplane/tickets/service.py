@@ -9,7 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from deskplane.desks.queries import departments_of
+from deskplane.desks.queries import rights_of
 from deskplane.desks.settings import setting
 from deskplane.kernel.db import execute
 from deskplane.kernel.etag import require_match
@@ -24,7 +24,6 @@ from deskplane.kernel.problem import (
 )
 from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
-from deskplane.people.service import actor_of
 from deskplane.service_levels.clock import Pause
 from deskplane.service_levels.service import current_revision, match, promises
 from deskplane.tickets import assets, contacts, queries, references, search
@@ -60,7 +59,7 @@ def _check_people(work: Work, draft: Draft, given: Mapping[str, Any], errors: li
         user_id = columns[f"{field}_id"]
         if user_id is None or not ({field, "customer", "department"} & set(given)):
             continue
-        person = work.keep(("rights", user_id), lambda: actor_of(work.session, user_id, departments_of))  # noqa: B023
+        person = rights_of(work, user_id)
         if person is None or not queries.may_see(person, columns["customer_id"], columns["department_id"]):
             detail = f"{draft.names[field]} may not see this ticket"
             errors.append(FieldError(pointer(field), "not_allowed", detail))
