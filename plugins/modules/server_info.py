@@ -97,6 +97,14 @@ readiness:
       description: How many messages wait to be sent.
       type: int
       sample: 0
+    outbox_failing:
+      description: How many of them failed and are tried again.
+      type: int
+      sample: 0
+    outbox_oldest_seconds:
+      description: How long the oldest waits that should be done by now.
+      type: float
+      sample: 0.0
     warnings:
       description: What does not keep requests from being served, but ought to be looked at.
       type: list

@@ -25,6 +25,7 @@ import ansible_costs
 import ansible_desk
 import desk_costs
 import seed
+import webhook_costs
 from figures import HEAD, Row, percentile, summary, table
 from seed import TICKETS
 from servers import HERE, BenchmarkError, Desk, Generator, Server, memory_megabytes, start_reference
@@ -249,6 +250,10 @@ def ansible(bench: Bench) -> Iterator[Row]:
     yield from ansible_costs.measure(bench.desk, bench.directory, 1 if bench.quick else 5)
 
 
+def webhooks(bench: Bench) -> Iterator[Row]:
+    yield from webhook_costs.measure(bench.directory, bench.rounds)
+
+
 def whole_desk(bench: Bench) -> Iterator[Row]:
     yield from desk_costs.measure(bench.directory, bench.rounds)
     yield from ansible_desk.measure(bench.directory, 1 if bench.quick else 3)
@@ -261,6 +266,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "create": skeleton_create,
     "tail": tail,
     "memory": memory,
+    "webhooks": webhooks,
     "ansible": ansible,
     "desk": whole_desk,
     "start": start,

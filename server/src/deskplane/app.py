@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from flask import Flask
 from sqlalchemy.orm import Session
@@ -16,7 +18,7 @@ from deskplane.backup import api as backup_api
 from deskplane.backup.schedule import TOPIC as BACK_UP
 from deskplane.backup.schedule import Backups
 from deskplane.configuration import api as configuration_api
-from deskplane.configuration import history
+from deskplane.configuration import by_hand, history
 from deskplane.customers import quotas
 from deskplane.customers.assets import ASSET, require_one_customer
 from deskplane.customers.contacts import CONTACT
@@ -39,6 +41,7 @@ from deskplane.kernel.kind import Registry
 from deskplane.kernel.operation import Operation
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.revision import Kept, current, raise_revision
+from deskplane.kernel.safe_http import Client
 from deskplane.kernel.work import Work
 from deskplane.mail import api as mail_api
 from deskplane.mail import incoming, notifications
@@ -62,6 +65,7 @@ from deskplane.tickets import api as tickets_api
 from deskplane.tickets import cleanup, feed, sla_counts, sweep
 from deskplane.tickets import tasks as tickets_tasks
 from deskplane.tickets.announcements import TOPIC
+from deskplane.webhooks import deliveries, deliveries_api, health
 from deskplane.webhooks.schemas import WEBHOOK
 
 KINDS = (
@@ -104,6 +108,7 @@ def make_registry() -> Registry:
     registry.deleting["workflow"].append(keep_shipped_workflows)
     desk_rules.register(registry)
     tickets_tasks.register(registry)
+    health.register(registry, deliveries.cancel_of)
     return registry
 
 
@@ -116,8 +121,13 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += backup_api.operations()
     found += alerts_api.operations()
     found += mail_api.operations()
+    found += deliveries_api.operations(_change_webhook)
     found += system.operations(lambda: found)
     return found
+
+
+def _change_webhook(work: Work, webhook_id: str, fields: Mapping[str, Any]) -> None:
+    by_hand.change(work, "webhook", webhook_id, fields)
 
 
 @dataclass
@@ -130,6 +140,7 @@ class Desk:
     clock: Clock
     registry: Registry
     kept: Kept
+    outside: Client
 
     def command_line(self, session: Session) -> Work:
         """Work on the server's own machine, with every right."""
@@ -151,13 +162,15 @@ class Desk:
             kept=self.kept,
             revision=current(session),
             public_address=self.settings.public_address,
+            outside=self.outside,
         )
 
 
 def make_desk(settings: Settings, clock: Clock | None = None) -> Desk:
     """Opens the database. Raises ValueError or SettingsError for settings that cannot work."""
     database = Database(settings.database_url, busy_seconds=settings.busy_seconds, pool_size=settings.threads + 2)
-    return Desk(settings, database, Vault([settings.secret()]), clock or SystemClock(), make_registry(), Kept())
+    vault, outside = Vault([settings.secret()]), Client(settings.webhook_networks)
+    return Desk(settings, database, vault, clock or SystemClock(), make_registry(), Kept(), outside)
 
 
 def migrate(desk: Desk) -> tuple[str | None, str | None]:
@@ -187,6 +200,7 @@ def make_server(desk: Desk, operations: list[Operation]) -> http.Server:
         public_address=settings.public_address,
         max_document_bytes=settings.max_document_bytes,
         kept=desk.kept,
+        outside=desk.outside,
         operations=operations,
     )
 
@@ -222,6 +236,7 @@ def make_worker(desk: Desk) -> Worker:
         def finish(session: Session) -> None:
             feed.append(session, message)
             notifications.fan_out(desk.automation(session), message)
+            deliveries.fan_out(desk.automation(session), message)
 
         return finish
 
@@ -255,6 +270,7 @@ def make_worker(desk: Desk) -> Worker:
         ),
         Job("ticket events", timedelta(hours=1), lambda session: feed.forget_old(session, desk.clock.now())),
         Job("agent quotas", timedelta(days=1), lambda session: quotas.check_quotas(desk.automation(session))),
+        Job("webhook deliveries", timedelta(hours=1), lambda session: deliveries.forget_old(desk.automation(session))),
         Job("alerts", timedelta(days=1), lambda session: alerts.forget_old(session, desk.clock.now())),
         Job(
             "mails of deleted tickets",
@@ -269,6 +285,7 @@ def make_worker(desk: Desk) -> Worker:
         incoming.TOPIC: Intake(desk.database, desk.automation, mail_tasks.answer),
         **mail_tasks.handlers(desk.database, desk.automation),
         BACK_UP: backups.make,
+        deliveries.DELIVER: deliveries.Courier(desk.database, desk.automation, desk.outside, _change_webhook),
     }
 
     def tell_job(session: Session, job: str, error: str | None) -> None:

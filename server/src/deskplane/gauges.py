@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prometheus_client.core import GaugeMetricFamily
 
@@ -13,6 +13,7 @@ from deskplane.kernel.work import Work
 from deskplane.outbox import schedules
 from deskplane.outbox import service as outbox
 from deskplane.tickets import counts, sla_counts
+from deskplane.webhooks import deliveries
 
 
 def readings(work: Work) -> Iterable[GaugeMetricFamily]:
@@ -23,6 +24,9 @@ def readings(work: Work) -> Iterable[GaugeMetricFamily]:
     )
     yield from _service_levels(work)
     yield from _outbox(work, now)
+    made = deliveries.counts(work.session, now - timedelta(hours=1))
+    text = "Deliveries of webhooks that were made in the last hour, by state."
+    yield _labelled("deskplane_webhook_deliveries", text, ["state"], made)
     alive = outbox.workers_alive(work.session, now)
     yield GaugeMetricFamily("deskplane_workers", "Workers seen in the last half minute.", value=alive)
     yield _labelled("deskplane_alerts", "Open alerts, by kind.", ["kind"], alerts.open_counts(work.session))

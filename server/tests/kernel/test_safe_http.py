@@ -15,7 +15,7 @@ import pytest
 
 from deskplane.kernel.safe_http import Client, Failed, is_allowed, literal
 from faults import BLACK_HOLE, RESET, Fault, FaultProxy
-from webhooks.receivers import NETWORK, Script, receiver
+from receivers import NETWORK, Script, receiver
 
 NOT_PUBLIC = [
     "127.0.0.1", "127.255.255.254", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from worker_help import drain, rows, running, wait_for
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
@@ -19,6 +18,7 @@ from deskplane.outbox import service
 from deskplane.outbox.models import Message
 from deskplane.outbox.service import Claimed, Room
 from deskplane.outbox.worker import Worker
+from worker_help import drain, rows, running, wait_for
 
 
 def put(desk: Desk, lane: str | None, *numbers: int, **options: Any) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from worker_help import drain, rows, running, wait_for
 
 from conftest import TurnedClock
 from deskplane.app import Desk, make_worker
@@ -22,6 +21,7 @@ from deskplane.outbox.models import Heartbeat, Schedule
 from deskplane.outbox.schedules import Job
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Worker
+from worker_help import drain, rows, running, wait_for
 
 
 def put(desk: Desk, *payloads: dict[str, Any], topic: str = "test") -> None:

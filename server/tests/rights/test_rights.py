@@ -177,6 +177,12 @@ create_public_ticket      +     +     +     .       +        .       .      .   
 get_public_ticket         +     +     +     +       +        .       .      .      .
 update_public_ticket      +     +     +     +       +        .       .      .      .
 public_api_usage          +     .     .     .       .        .       .      .      .
+list_webhook_deliveries   +     .     .     .       .        .       .      .      .
+get_webhook_delivery      +     .     .     .       .        .       .      .      .
+redeliver_webhook_delivery +    .     .     .       .        .       .      .      .
+redeliver_webhook         +     .     .     .       .        .       .      .      .
+test_webhook              +     .     .     .       .        .       .      .      .
+rotate_webhook_secret     +     .     .     .       .        .       .      .      .
 list_alerts               +     .     .     .       .        .       .      .      .
 acknowledge_alert         +     .     .     .       .        .       .      .      .
 list_mails                +     +     .     .       .        .       .      .      .

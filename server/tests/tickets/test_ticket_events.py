@@ -63,7 +63,7 @@ def test_what_was_refused_is_no_event(api: Api, desk: Desk) -> None:
 def test_an_event_bears_the_values_of_its_moment(api: Api, desk: Desk) -> None:
     api.apply("settings", key="public_url", value="https://desk.example.org")
     api.apply("customers", name="ACME")
-    api.apply("departments", name="Desk")
+    department = api.apply("departments", name="Desk")["after"]["id"]
     opened(api, "First", customer="ACME", department="Desk", assignee="root", description="secret")
     changed(api, NUMBER, title="Second", comment="an internal note")
     with desk.database.transaction(write=False) as session:
@@ -79,10 +79,12 @@ def test_an_event_bears_the_values_of_its_moment(api: Api, desk: Desk) -> None:
         "department": "Desk",
         "url": f"https://desk.example.org/tickets/{NUMBER}",
         "timestamp": "2026-03-02T09:00:00Z",
-        "aside": {"changed": [], "message": None},
+        "aside": {"changed": [], "message": None, "department_id": department},
     }
     assert second["subject"] == "Second"
-    assert second["aside"] == {"changed": ["title"], "message": None}, "an internal one is none to tell of"
+    assert second["aside"] == {"changed": ["title"], "message": None, "department_id": department}, (
+        "an internal one is none to tell of"
+    )
     assert "internal note" not in str(second), "internal messages never leave the house"
 
 

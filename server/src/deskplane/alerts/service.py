@@ -26,6 +26,7 @@ KINDS = {
     "backup_failing": "No backup could be made by schedule; the key is C(backup).",
     "agent_quota": "A customer has more agents than its quota allows; the key is the customer's id.",
     "job_failing": "A periodic job failed and is tried again; the key is the job's name.",
+    "webhook_disabled": "A webhook was disabled because its receiver is gone or fails; the key is the webhook's id.",
 }
 """The kinds that there are, and what their keys are. One line for each is all that a new one needs."""
 

@@ -37,6 +37,7 @@ from deskplane.kernel.operation import Afterwards, Call, Operation, Reply, Strea
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
 from deskplane.kernel.revision import Kept
+from deskplane.kernel.safe_http import Client
 
 PROBLEM_JSON = "application/problem+json"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -58,6 +59,7 @@ class Server:
     public_address: str = ""
     max_document_bytes: int = 0
     kept: Kept = field(default_factory=Kept)
+    outside: Client = field(default_factory=Client)
     operations: list[Operation] = field(default_factory=list)
 
 
@@ -210,6 +212,7 @@ class Endpoint:
                 revision=revision,
                 dry_run=dry_run,
                 request_id=structlog.contextvars.get_contextvars().get("request_id"),
+                outside=server.outside,
                 public_address=server.public_address or f"{request.scheme}://{request.host}",
                 path=path,
                 query=query if isinstance(query, dict) else {},

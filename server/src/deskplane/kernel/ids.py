@@ -23,6 +23,16 @@ def new_secret(random_bytes: int = 32) -> str:
     return secrets.token_urlsafe(random_bytes)
 
 
+def new_secret_bytes(count: int) -> bytes:
+    """A secret as bytes."""
+    return secrets.token_bytes(count)
+
+
 def new_short_id() -> str:
     """Twelve hexadecimal digits: the public half of an API key."""
     return secrets.token_hex(6)
+
+
+def spread(share: float) -> float:
+    """A factor of 1 to 1 + `share`: waits that are multiplied with it do not all end at once."""
+    return 1 + share * secrets.randbelow(1_000_001) / 1_000_000

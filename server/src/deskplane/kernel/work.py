@@ -12,6 +12,7 @@ from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.crypto import Vault
 from deskplane.kernel.revision import Kept, raise_revision
+from deskplane.kernel.safe_http import Client
 
 if TYPE_CHECKING:
     from deskplane.kernel.kind import Registry
@@ -24,7 +25,7 @@ class Work:
     """One piece of work in one transaction. Services never commit it, and never leave the database with it.
 
     `dry_run` says that it will be rolled back; `revision` is the configuration's as the transaction began, null once
-    it changes here.
+    it changes here. `outside` calls addresses, once the transaction is over.
     """
 
     session: Session
@@ -37,6 +38,7 @@ class Work:
     dry_run: bool = False
     request_id: str | None = None
     public_address: str = ""
+    outside: Client = field(default_factory=Client)
 
     def keep(self, name: Any, load: Callable[[], T]) -> T:
         """What `load` derives from configuration alone, kept until the configuration changes."""

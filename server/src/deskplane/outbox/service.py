@@ -67,6 +67,16 @@ ROOM = Room()
 _INSERT = insert(cast(Table, Message.__table__))
 
 
+@dataclass(frozen=True)
+class Put:
+    """A message to be stored: see `put`."""
+
+    topic: str
+    payload: Mapping[str, Any]
+    lane: str | None = None
+    available_at: datetime | None = None
+
+
 def put(
     work: Work,
     topic: str,
@@ -77,16 +87,25 @@ def put(
 ) -> None:
     """Stores a message in the caller's transaction: it is sent if, and only if, that commits; and not before
     `available_at`, if that is given."""
+    put_all(work, [Put(topic, payload, lane, available_at)])
+
+
+def put_all(work: Work, messages: Sequence[Put]) -> None:
+    """Stores messages, in one statement."""
     now = work.clock.now()
-    row = {
-        "topic": topic,
-        "payload": dict(payload),
-        "lane": lane,
-        "created_at": now,
-        "available_at": available_at or now,
-        "attempts": 0,
-    }
-    execute(work.session, _INSERT, row)
+    rows = [
+        {
+            "topic": message.topic,
+            "payload": dict(message.payload),
+            "lane": message.lane,
+            "created_at": now,
+            "available_at": message.available_at or now,
+            "attempts": 0,
+        }
+        for message in messages
+    ]
+    if rows:
+        execute(work.session, _INSERT, rows if len(rows) > 1 else rows[0])
 
 
 def _without_lane(now: datetime, limit: int) -> Select[Any]:

@@ -13,8 +13,8 @@ from deskplane.tickets.draft import Draft
 
 TOPIC = "ticket.event"
 ASIDE = "aside"
-"""The part of an event's payload that stays in the house: `changed`, the names of the fields that did, and `message`,
-the id of what was said in public along with it, null for nothing."""
+"""The part of an event's payload that stays in the house: `changed`, the names of the fields that did, `message`, the
+id of what was said in public along with it, null for nothing, and `department_id`."""
 
 
 def announce(
@@ -44,7 +44,11 @@ def announce(
             "url": f"{queries.address(work)}/tickets/{ticket.number}",
             "timestamp": rfc3339(work.clock.now()),
             **of_clock,
-            ASIDE: {"changed": sorted(changed), "message": message},
+            ASIDE: {
+                "changed": sorted(changed),
+                "message": message,
+                "department_id": ticket.columns["department_id"],
+            },
         },
     )
 

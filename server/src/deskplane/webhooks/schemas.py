@@ -118,7 +118,11 @@ WEBHOOK = Kind(
     notes=[
         "Write placeholders as V(${subject}); the form with double braces means the same to the server, but would "
         "be read by Jinja first.",
-        "Delivery is not part of this version: the configuration is kept and checked.",
+        "Deliveries are made by C(deskplane worker), up to ten times within three days; what came of them is in "
+        "M(deskplane.helpdesk.webhook_delivery_info). A webhook whose receiver answers 410, or fails for five days, is "
+        "disabled by the server, which drift shows.",
+        "Another secret replaces the one before at once; that one signs along for 24 hours, so that the receiver can "
+        "be changed in between.",
     ],
     examples=[
         {
