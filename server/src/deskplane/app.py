@@ -62,7 +62,7 @@ from deskplane.service_levels.calendars import CALENDAR
 from deskplane.service_levels.schemas import SLA_POLICY
 from deskplane.settings import Settings
 from deskplane.tickets import api as tickets_api
-from deskplane.tickets import cleanup, feed, sla_counts, sweep
+from deskplane.tickets import cleanup, feed, recalculation, sla_counts, sweep
 from deskplane.tickets import tasks as tickets_tasks
 from deskplane.tickets.announcements import TOPIC
 from deskplane.webhooks import deliveries, deliveries_api, health
@@ -222,13 +222,7 @@ def make_worker(desk: Desk) -> Worker:
     """A worker for this desk."""
 
     def recalculate(message: Claimed) -> None:
-        after: int | None = message.payload["after"]
-        while after is not None:
-            start = after
-            after = desk.database.run(
-                lambda session: tickets_tasks.recalculate(desk.automation(session), {"after": start}),  # noqa: B023
-                write=True,
-            )
+        recalculation.run(desk.database, desk.automation, message.payload)
 
     def fan_out(message: Claimed) -> Finish:
         """An event is done with once everyone who wants it has it; who wants it registers here."""
@@ -280,7 +274,7 @@ def make_worker(desk: Desk) -> Worker:
         *mail_tasks.jobs(desk.automation),
     ]
     handlers: dict[str, Handler] = {
-        tickets_tasks.RECALCULATE: recalculate,
+        recalculation.RECALCULATE: recalculate,
         TOPIC: fan_out,
         incoming.TOPIC: Intake(desk.database, desk.automation, mail_tasks.answer),
         **mail_tasks.handlers(desk.database, desk.automation),

@@ -12,7 +12,7 @@ from test_promises import change, drained, opened, read
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
 from deskplane.outbox.models import Message
-from deskplane.tickets.tasks import RECALCULATE
+from deskplane.tickets.recalculation import RECALCULATE
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 

@@ -12,13 +12,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 from ticket_help import changed, opened, read
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk, make_worker
 from deskplane.outbox.models import Message
-from deskplane.tickets import sweep, tasks
+from deskplane.tickets import recalculation, sweep
 from deskplane.tickets.announcements import TOPIC
 
 Told = tuple[str, str, str, str]
@@ -44,13 +43,7 @@ def told(desk: Desk) -> list[Told]:
 
 def recalculate(desk: Desk) -> None:
     """Does what a worker does when policies changed; events stay in the outbox."""
-
-    def chunk(session: Session) -> None:
-        after: int | None = 0
-        while after is not None:
-            after = tasks.recalculate(desk.automation(session), {"after": after})
-
-    desk.database.run(chunk, write=True)
+    recalculation.run(desk.database, desk.automation, {"after": 0})
 
 
 @pytest.fixture

@@ -30,20 +30,18 @@ def _as_text(value: Any) -> Any:
     return rfc3339(value) if isinstance(value, datetime) else value
 
 
-def record(
+def entries(
     work: Work,
     draft: Draft,
-    entries: list[tuple[str, Any, Any]],
+    changes: Sequence[tuple[str, Any, Any]],
     cause: str | None = None,
     *,
     internal: bool = False,
-) -> None:
-    """Writes history: (field, old, new). `internal`: they tell of something that is."""
-    if not entries:
-        return
+) -> list[dict[str, Any]]:
+    """Rows of history for changes: (field, old, new). `internal`: they tell of something that is."""
     key = work.actor.key_id
     now = work.clock.now()
-    rows = [
+    return [
         {
             "ticket_id": draft.columns["id"],
             "at": now,
@@ -54,9 +52,26 @@ def record(
             "new": _as_text(new),
             "internal": internal,
         }
-        for field, old, new in entries
+        for field, old, new in changes
     ]
-    execute(work.session, _INSERT_HISTORY, rows if len(rows) > 1 else rows[0])
+
+
+def entered(work: Work, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes rows of history."""
+    if rows:
+        execute(work.session, _INSERT_HISTORY, rows if len(rows) > 1 else rows[0])
+
+
+def record(
+    work: Work,
+    draft: Draft,
+    changes: Sequence[tuple[str, Any, Any]],
+    cause: str | None = None,
+    *,
+    internal: bool = False,
+) -> None:
+    """Writes history: (field, old, new). `internal`: they tell of something that is."""
+    entered(work, entries(work, draft, changes, cause, internal=internal))
 
 
 def add_message(

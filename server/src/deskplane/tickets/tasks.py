@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, select, text, true, update
+from sqlalchemy import and_, func, select, true, update
 
 from deskplane.customers.models import Asset
 from deskplane.desks.models import Label
-from deskplane.kernel.db import execute
 from deskplane.kernel.kind import Registry, Written
-from deskplane.kernel.problem import busy
 from deskplane.kernel.revision import SERVICE_LEVELS, raise_revision
 from deskplane.kernel.words import ENDED, counted
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
-from deskplane.service_levels.service import current_revision
 from deskplane.tickets import queries, search, service
 from deskplane.tickets.models import Ticket, ticket_assets, ticket_labels
-
-RECALCULATE = "tickets.recalculate"
-CHUNK = 20
-"""Tickets in one transaction: others wait for the lock meanwhile, on SQLite every writer, for some 20 ms."""
-AUTOMATION = "automation"
+from deskplane.tickets.recalculation import AUTOMATION, RECALCULATE
 
 _MATTERS = {
     "sla_policy": {
@@ -65,70 +58,6 @@ def _changes_promises(written: Written) -> bool:
         return False  # nothing refers to it yet
     before, after = written.before or {}, written.after or {}
     return any(before.get(field) != after.get(field) for field in _MATTERS[written.kind.name])
-
-
-_RECALCULATED = [
-    name
-    for name in queries.T.keys()  # noqa: SIM118 - columns are looked through by name here
-    if name.startswith(("response_", "resolution_", "sla_", "effective_"))
-]
-_RECALCULATE_ROWS = (
-    update(queries.TICKETS)
-    .where(queries.T.id == bindparam("of_id"))
-    .values(
-        version=queries.T.version + 1,
-        **{name: bindparam(f"new_{name}", type_=queries.T[name].type) for name in _RECALCULATED},
-    )
-)
-
-
-def recalculate(work: Work, payload: Mapping[str, Any]) -> int | None:
-    """Matches one chunk of open tickets anew; answers where to go on, or None at the end."""
-    if payload["after"] == 0:
-        _let_earlier_ones_end(work)
-    is_open = Ticket.status.not_in(ENDED)
-    chunk = select(Ticket.id).where(Ticket.id > payload["after"], is_open).order_by(Ticket.id).limit(CHUNK)
-    ids = work.session.execute(chunk).scalars().all()
-    same: list[int] = []
-    rows: list[dict[str, Any]] = []
-    for draft in service.load(work, Ticket.id.in_(ids), is_open):
-        before = draft.snapshot()
-        columns, pauses = dict(draft.columns), list(draft.pauses)
-        service.put_under_promise(work, draft)
-        columns["sla_revision"] = draft.columns["sla_revision"]
-        if (draft.columns, draft.pauses) == (columns, pauses):
-            same.append(draft.columns["id"])
-            continue
-        entries = [("sla_policy", before["sla_policy"], draft.names["policy"])]
-        rows.append({"of_id": draft.columns["id"], **{f"new_{name}": draft.columns[name] for name in _RECALCULATED}})
-        service.store_pauses(work, draft)
-        if before["sla_policy"] != draft.names["policy"]:
-            service.record(work, draft, list(entries), cause=AUTOMATION)
-    if rows:
-        execute(work.session, _RECALCULATE_ROWS, rows)
-    if same:
-        values = {"sla_revision": current_revision(work)}
-        work.session.execute(update(Ticket).where(Ticket.id.in_(same)).values(**values))
-    return ids[-1] if len(ids) == CHUNK else None
-
-
-_EARLIER = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-    "AND application_name = 'deskplane' AND xact_start < now()"
-)
-_A_MOMENT = text("SELECT pg_stat_clear_snapshot(), pg_sleep(0.01)")
-
-
-def _let_earlier_ones_end(work: Work) -> None:
-    """On PostgreSQL a ticket may be matched before a change and stored after it, where the job would not see it: so
-    the job begins when every transaction that began before it has ended. Raises 503 where one does not end."""
-    if work.is_sqlite:
-        return
-    for _ in range(500):
-        if not work.session.execute(_EARLIER).scalar_one():
-            return
-        work.session.execute(_A_MOMENT)
-    raise busy("a transaction that began before the policies changed does not end")
 
 
 def tickets_of_customers(work: Work, customer_ids: Sequence[str]) -> dict[str, list[str]]:
