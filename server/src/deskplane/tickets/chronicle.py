@@ -19,6 +19,9 @@ from deskplane.tickets.models import History, TicketMessage
 _INSERT_HISTORY = insert(cast(Table, History.__table__))
 _INSERT_MESSAGE = insert(cast(Table, TicketMessage.__table__))
 
+AUTOMATION = "automation"
+"""The cause of what the server changes by itself."""
+
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as JSON holds them."""

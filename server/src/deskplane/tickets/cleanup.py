@@ -17,10 +17,10 @@ from deskplane.desks.models import Department
 from deskplane.kernel.work import Work
 from deskplane.tickets import references, removal, service
 from deskplane.tickets.announcements import announce
+from deskplane.tickets.chronicle import AUTOMATION
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Attachment
 from deskplane.tickets.queries import T
-from deskplane.tickets.tasks import AUTOMATION
 
 CHUNK = 10
 """Tickets in one transaction."""

@@ -22,7 +22,7 @@ from deskplane.kernel.words import ENDED
 from deskplane.kernel.work import Work
 from deskplane.service_levels.service import current_revision
 from deskplane.tickets import service
-from deskplane.tickets.chronicle import entered, entries
+from deskplane.tickets.chronicle import AUTOMATION, entered, entries
 from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import TicketPause
 from deskplane.tickets.queries import TICKETS, T
@@ -30,7 +30,6 @@ from deskplane.tickets.queries import TICKETS, T
 RECALCULATE = "tickets.recalculate"
 CHUNK = 25
 """Tickets that are written in one transaction."""
-AUTOMATION = "automation"
 
 _IS_OPEN = T.status.not_in(ENDED)
 _OF_PROMISES = ("response_", "resolution_", "sla_", "effective_")

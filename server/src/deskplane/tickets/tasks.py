@@ -16,8 +16,9 @@ from deskplane.kernel.words import ENDED, counted
 from deskplane.kernel.work import Work
 from deskplane.outbox import service as outbox
 from deskplane.tickets import queries, search, service
+from deskplane.tickets.chronicle import AUTOMATION
 from deskplane.tickets.models import Ticket, ticket_assets, ticket_labels
-from deskplane.tickets.recalculation import AUTOMATION, RECALCULATE
+from deskplane.tickets.recalculation import RECALCULATE
 
 _MATTERS = {
     "sla_policy": {
