@@ -133,6 +133,7 @@ KINDS: Dict[str, Dict[str, Any]] = {
                 "server": "text",
                 "username": "text",
                 "password": "secret",
+                "authentication": "text",
                 "tls": "text",
                 "folder": "text",
             },

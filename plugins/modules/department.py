@@ -78,12 +78,21 @@ options:
         type: str
       password:
         description:
-          - Password.
+          - Password, or OAuth 2 access token.
           - It is written only, and compared on the server; the same value again is no change.
         type: str
+      authentication:
+        description:
+          - "How to log in: with the password, or by V(oauth2) (SASL XOAUTH2), where O(imap.password) is an access token."
+          - A new one has V(password).
+        type: str
+        choices:
+          - password
+          - oauth2
       tls:
         description:
-          - How the connection is protected.
+          - How the connection is protected; V(none) only for a server on the same machine, or one that the setting C(mail.unprotected_servers)
+            names.
           - A new one has V(tls).
         type: str
         choices:
@@ -372,13 +381,19 @@ department:
           returned: success
         password:
           description:
-            - Password.
+            - Password, or OAuth 2 access token.
             - Never shown; where there is one, a fixed word stands in its place.
+          type: str
+          returned: success
+        authentication:
+          description:
+            - "How to log in: with the password, or by V(oauth2) (SASL XOAUTH2), where C(imap.password) is an access token."
           type: str
           returned: success
         tls:
           description:
-            - How the connection is protected.
+            - How the connection is protected; V(none) only for a server on the same machine, or one that the setting
+              C(mail.unprotected_servers) names.
           type: str
           returned: success
         folder:
@@ -567,6 +582,7 @@ department:
       port: 993
       username: desk@example.org
       password: (secret)
+      authentication: password
       tls: tls
       folder: INBOX
     smtp:
@@ -671,6 +687,7 @@ DECLARATION = Resource(
                 "port": {"type": "int"},
                 "username": {"type": "str"},
                 "password": {"type": "str", "no_log": True},
+                "authentication": {"type": "str", "choices": ["password", "oauth2"]},
                 "tls": {"type": "str", "choices": ["tls", "starttls", "none"]},
                 "folder": {"type": "str"},
             },

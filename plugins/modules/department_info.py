@@ -118,13 +118,19 @@ departments:
           returned: success
         password:
           description:
-            - Password.
+            - Password, or OAuth 2 access token.
             - Never shown; where there is one, a fixed word stands in its place.
+          type: str
+          returned: success
+        authentication:
+          description:
+            - "How to log in: with the password, or by V(oauth2) (SASL XOAUTH2), where C(imap.password) is an access token."
           type: str
           returned: success
         tls:
           description:
-            - How the connection is protected.
+            - How the connection is protected; V(none) only for a server on the same machine, or one that the setting
+              C(mail.unprotected_servers) names.
           type: str
           returned: success
         folder:
@@ -323,6 +329,7 @@ departments:
         port: 993
         username: desk@example.org
         password: (secret)
+        authentication: password
         tls: tls
         folder: INBOX
       smtp:

@@ -29,6 +29,7 @@ from deskplane.app import Desk, create_app, make_desk, make_server, migrate
 from deskplane.migrations.tables import metadata
 from deskplane.people import keys, service
 from deskplane.settings import Settings
+from mail.dovecot import Dovecot
 from revisions import RevisionWatch
 
 SECRET = "a secret key for tests, long enough to be one: 0123456789"
@@ -223,3 +224,13 @@ def api(desk: Desk, app: Flask) -> Api:
 
     key = desk.database.run(make, write=True)
     return Api(app.test_client(), key, desk)
+
+
+@pytest.fixture(scope="session")
+def dovecot() -> Iterator[Dovecot]:
+    """A real IMAP server, started once."""
+    # not below pytest's own directory, which is closed to the one as whom its processes run
+    found = Dovecot(Path(tempfile.mkdtemp(prefix="deskplane-dovecot-")))
+    yield found
+    found.stop()
+    shutil.rmtree(found.base, ignore_errors=True)

@@ -44,8 +44,9 @@ from deskplane.kernel.revision import Kept, current, raise_revision
 from deskplane.kernel.safe_http import Client
 from deskplane.kernel.work import Work
 from deskplane.mail import api as mail_api
-from deskplane.mail import incoming, notifications
+from deskplane.mail import fetching, incoming, incoming_api, notifications
 from deskplane.mail import tasks as mail_tasks
+from deskplane.mail.fetching import Fetching
 from deskplane.mail.intake import Intake
 from deskplane.outbox.schedules import AnyJob, Job, LongJob, ReadingJob
 from deskplane.outbox.service import Claimed
@@ -122,6 +123,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += alerts_api.operations()
     found += mail_api.operations()
     found += deliveries_api.operations(_change_webhook)
+    found += incoming_api.operations()
     found += system.operations(lambda: found)
     return found
 
@@ -266,6 +268,7 @@ def make_worker(desk: Desk) -> Worker:
         Job("agent quotas", timedelta(days=1), lambda session: quotas.check_quotas(desk.automation(session))),
         Job("webhook deliveries", timedelta(hours=1), lambda session: deliveries.forget_old(desk.automation(session))),
         Job("alerts", timedelta(days=1), lambda session: alerts.forget_old(session, desk.clock.now())),
+        Job("mail fetching", fetching.EVERY, lambda session: fetching.queue(desk.automation(session))),
         Job(
             "mails of deleted tickets",
             timedelta(minutes=15),
@@ -277,6 +280,7 @@ def make_worker(desk: Desk) -> Worker:
         recalculation.RECALCULATE: recalculate,
         TOPIC: fan_out,
         incoming.TOPIC: Intake(desk.database, desk.automation, mail_tasks.answer),
+        fetching.TOPIC: Fetching(desk.database, desk.automation),
         **mail_tasks.handlers(desk.database, desk.automation),
         BACK_UP: backups.make,
         deliveries.DELIVER: deliveries.Courier(desk.database, desk.automation, desk.outside, _change_webhook),

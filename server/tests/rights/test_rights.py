@@ -193,6 +193,13 @@ test_department_smtp      +     .     .     .       .        .       .      .   
 test_settings_smtp        +     .     .     .       .        .       .      .      .
 make_backup               +     .     .     .       .        .       +      .      .
 get_backup                +     .     .     .       .        .       +      .      .
+list_received_mails       +     +     .     .       .        .       .      .      .
+get_received_mail         +     +     .     .       .        .       .      .      .
+download_received_mail    +     +     .     .       .        .       .      .      .
+download_original_of_message +     +     .     .       .        .       .      .      .
+replay_received_mail      +     +     .     .       .        .       .      .      .
+delete_received_mail      +     +     .     .       .        .       .      .      .
+test_department_imap      +     .     .     .       .        .       .      .      .
 metrics                   +     .     .     .       .        +       .      .      .
 """
 PUBLIC = {"healthz", "readyz", "version", "openapi", "docs", "configuration_schema"}

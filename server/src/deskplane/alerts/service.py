@@ -25,6 +25,7 @@ KINDS = {
     "mail_server": "An SMTP server cannot be used; the key is the department's id, or desk.",
     "backup_failing": "No backup could be made by schedule; the key is C(backup).",
     "agent_quota": "A customer has more agents than its quota allows; the key is the customer's id.",
+    "mailbox": "A department's mailbox cannot be read; the key is the department's id.",
     "job_failing": "A periodic job failed and is tried again; the key is the job's name.",
     "webhook_disabled": "A webhook was disabled because its receiver is gone or fails; the key is the webhook's id.",
 }

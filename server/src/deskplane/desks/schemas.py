@@ -25,8 +25,18 @@ class Imap(Schema):
     server = Text("Host of the IMAP server; null for no mail in.", **HOST)
     port = Whole("Port of the IMAP server.", least=1, most=65535, default=993)
     username = Text("Login name.", longest=254)
-    password = Text("Password.", longest=1024, secret=True)
-    tls = Choice("How the connection is protected.", TLS, default="tls")
+    password = Text("Password, or OAuth 2 access token.", longest=4096, secret=True)
+    authentication = Choice(
+        "How to log in: with the password, or by V(oauth2) (SASL XOAUTH2), where O(imap.password) is an access token.",
+        ("password", "oauth2"),
+        default="password",
+    )
+    tls = Choice(
+        "How the connection is protected; V(none) only for a server on the same machine, or one that the setting "
+        "C(mail.unprotected_servers) names.",
+        TLS,
+        default="tls",
+    )
     folder = Text("Folder that is read.", longest=200, default="INBOX")
 
 
@@ -169,6 +179,7 @@ DEPARTMENT = Kind(
             "port": 993,
             "username": "desk@example.org",
             "password": "(secret)",
+            "authentication": "password",
             "tls": "tls",
             "folder": "INBOX",
         },

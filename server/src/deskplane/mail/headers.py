@@ -27,6 +27,7 @@ MOST_BYTES = 256 * 1024
 _ID = re.compile(r"<[^<>\s]{1,996}>")
 _SEEN_BY_NOBODY = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_ONE_PERSON = re.compile(r'((?:[^<>,"]{0,500}|"[^"]{0,500}") ?)<([^<>\s]{1,300})>')
 _ADDRESS = Address("A mail address.")
 
 
@@ -114,8 +115,10 @@ def all_of(message: Message, name: str) -> str:
 def people_of(message: Message, name: str) -> list[Person]:
     """The mailboxes of every header of a name; what is none is left out."""
     text = " ".join(all_of(message, name)[: 4 * LONGEST].split())
+    one = _ONE_PERSON.fullmatch(text)
     try:
-        pairs = getaddresses([text])
+        # in front of brackets everything is a name, also what looks like another address
+        pairs = [(one[1].strip('" '), one[2])] if one else getaddresses([text])
     except Exception:
         return []
     found = []

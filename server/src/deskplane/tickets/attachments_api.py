@@ -20,7 +20,7 @@ from deskplane.tickets.schemas import Digest, Page
 
 ATTACHMENTS = "/api/v1/tickets/{number}/attachments"
 ACCESS = ("tickets:access",)
-_SHUT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+SHUT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 """Whatever a file holds, a browser does nothing with it."""
 
 
@@ -97,7 +97,7 @@ def listing(call: Call) -> Reply:
 
 def _found(call: Call) -> tuple[Attachment, dict[str, str]]:
     found = attachments.find(call, ticket_row(call).t_id, call.path["id"])
-    return found, {**_SHUT, "Content-Disposition": attachment_names.disposition(found.name)}
+    return found, {**SHUT, "Content-Disposition": attachment_names.disposition(found.name)}
 
 
 def download(call: Call) -> Reply:
