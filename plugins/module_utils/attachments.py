@@ -63,8 +63,7 @@ class File:
             return
         try:
             with open(self._path, "rb") as handle:
-                for block in iter(lambda: handle.read(AT_ONCE), b""):
-                    yield block
+                yield from iter(lambda: handle.read(AT_ONCE), b"")
         except OSError as error:
             raise _unreadable(self.place, self._path, error) from error
 

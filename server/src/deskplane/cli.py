@@ -61,6 +61,9 @@ def clean_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             if "no such table" in text or getattr(getattr(error, "orig", None), "sqlstate", None) == "42P01":
                 text = "has no tables yet; run: deskplane migrate"
             _fail(f"database: {text}")
+        except BrokenPipeError:  # who read it has seen enough; what the interpreter writes at its end goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except OSError as error:
             _fail(f"{error.filename or 'system'}: {error.strerror}")
 

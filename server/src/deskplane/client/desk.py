@@ -109,6 +109,15 @@ class Desk:
         answer = self._answer("POST", "/api/v1/%s?%s" % (path, urlencode(query)), headers, content, True, subject)
         return self._read(answer, subject, None)
 
+    def download(self, path: str, into: Callable[[bytes], object], subject: str) -> Mapping[str, str]:
+        """Read a file piece by piece, asked for once; answers the headers."""
+        headers = dict(self._headers, Accept="*/*")
+        answer = self._answer("GET", "/api/v1/" + path, headers, None, False, subject, into)
+        if answer.status != 200 or answer.headers.get("Deskplane-Version") is None:
+            self._read(answer, subject, None)
+        found: Mapping[str, str] = answer.headers
+        return found
+
     def _call(
         self,
         method: str,
@@ -134,13 +143,20 @@ class Desk:
         return self._read(answer, subject, body)
 
     def _answer(
-        self, method: str, target: str, headers: dict[str, str], content: bytes | None, repeatable: bool, subject: str | None
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        content: bytes | None,
+        repeatable: bool,
+        subject: str | None,
+        into: Callable[[bytes], object] | None = None,
     ) -> Answer:
         waits = list(WAITS_S)
         stale_tries = 1
         while True:
             try:
-                answer = self._transport.send(method, target, headers, content)
+                answer = self._transport.send(method, target, headers, content, into)
             except BadAddress as error:
                 raise DeskFailure(str(error)) from error
             except NoAnswer as error:

@@ -18,11 +18,12 @@ import select
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+PIECE_BYTES = 256 * 1024
 
 
 class BadAddress(ValueError):
@@ -84,8 +85,18 @@ class Transport:
             self._connection.close()
             self._connection = None
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
-        """Return the `Answer`, or raise `NoAnswer`; ``path`` is relative to the base URL."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None = None,
+        into: Callable[[bytes], object] | None = None,
+    ) -> Answer:
+        """Return the `Answer`, or raise `NoAnswer`; ``path`` is relative to the base URL.
+
+        The body of an answer 200 goes piece by piece to ``into``, where that is given, however long it is.
+        """
         connection = self._still_open()
         kept = connection is not None
         if connection is None:
@@ -98,7 +109,12 @@ class Transport:
         try:
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
-            content = response.read(MAX_ANSWER_BYTES + 1)
+            content = b""
+            if into is not None and response.status == 200:
+                for piece in iter(lambda: response.read(PIECE_BYTES), b""):
+                    into(piece)
+            else:
+                content = response.read(MAX_ANSWER_BYTES + 1)
             if response.length and len(content) <= MAX_ANSWER_BYTES:
                 # http.client notices this by itself only where it reads without a bound.
                 raise http.client.IncompleteRead(content, response.length)
