@@ -54,5 +54,6 @@ def operations() -> Iterable[Operation]:
             "everything else can be read."
         ),
     }
-    for name, method in (("make_backup", "POST"), ("get_backup", "GET")):
-        yield Operation(name, method, "/api/v1/admin/backup", make, "Make a backup, and download it", **common)
+    path = "/api/v1/admin/backup"
+    yield Operation("make_backup", "POST", path, make, "Make a backup, and download it", **common)
+    yield Operation("get_backup", "GET", path, make, "Download a backup that is made for it", **common)
