@@ -176,6 +176,19 @@ def test_who_reports_by_himself_is_told_and_not_of_his_own_words(api: Api, desk:
     assert subjects(box, desk) == []
 
 
+def test_an_agent_who_reports_gets_no_mail_of_his_own_words(api: Api, desk: Desk, box: Mailbox) -> None:
+    quiet(api)
+    agent = person(
+        api, "amy", "tickets:create", "tickets:comment", "tickets:read_internal", *EVERYTHING, email="amy@example.org"
+    )
+    number = opened(agent, "Fire", department="Desk")["number"]
+    path = f"/tickets/{number}/messages"
+    agent.call("POST", path, {"body": "I wrote this."}, status=201)
+    assert subjects(box, desk) == []
+    api.call("POST", path, {"body": "Another wrote this."}, status=201)
+    assert subjects(box, desk) == [("amy@example.org", "Fire")]
+
+
 TEMPLATE: dict[str, Any] = {
     "subject": "${ticket_title}: {{ticket_status}}\u2028",
     "body_text": "${reporter_name}|${assignee_name}|${ticket_number}|${comment_body}",

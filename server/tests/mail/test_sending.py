@@ -164,6 +164,32 @@ def test_what_is_refused_for_good_fails_once_and_goes_out_when_somebody_says_so(
         assert [one["state"] for one in mails(api)] == ["sent", "sent"]
 
 
+def test_a_login_that_fails_loses_no_mail_and_is_told_at_once(
+    api: Api, desk: Desk, clock: TurnedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with smtp_server(pem, users={"team": "new"}) as box:
+        smtp = {"server": "localhost", "port": box.port, "username": "team", "from_address": "team@example.org"}
+        api.apply("departments", name="Desk", smtp={**smtp, "password": "old"})
+        answered(api)
+        drain(desk)
+        (row,) = mails(api)
+        assert row["state"] == "queued", "that the password is another one now is not the mail's fault"
+        assert row["last_error"].startswith("login: the server said 535")
+        (alert,) = api.call("GET", "/alerts?open=true")["items"]
+        assert alert["kind"] == "mail_server"
+        assert "old" not in alert["text"]
+        api.apply("departments", name="Desk", smtp={"username": None})
+        clock.turn(minutes=1)
+        drain(desk)
+        assert mails(api)[0]["state"] == "queued", "nor is that there is none"
+        api.apply("departments", name="Desk", smtp={"username": "team", "password": "new"})
+        clock.turn(minutes=5)
+        drain(desk)
+        assert len(box.taken) == 1
+
+
 def test_a_ticket_that_is_deleted_takes_its_mails_along(api: Api, desk: Desk) -> None:
     with smtp_server() as box:
         api.apply("departments", name="Desk", smtp=plain(box))

@@ -173,7 +173,7 @@ def _reply(telling: Telling, said: Said) -> None:
     to = telling.reporter
     if to is None or to.login == said.author:
         return
-    content = telling.template("comment_added") if telling.features.get("email_notifications") else None
+    content = telling.template("comment_added")
     if content is None:
         told = telling.told
         content = Content(texts.subject_of(told, told.title), said.text, said.html)
