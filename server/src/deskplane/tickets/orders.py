@@ -19,7 +19,7 @@ from deskplane.kernel.pagination import Order
 from deskplane.kernel.work import Work
 from deskplane.service_levels.clock import RUNNING
 from deskplane.tickets.models import DUE_AT, ticket_labels, ticket_tags
-from deskplane.tickets.queries import T, filters, rows, visible
+from deskplane.tickets.queries import COUNTED, T, filters, first_of, rows, visible
 
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 DUE: ColumnElement[Any] = literal_column(f"({DUE_AT})", Instant())
@@ -62,6 +62,9 @@ _SELDOM_AGAIN = (
     *("created_since", "created_before", "updated_since", "updated_before"),
 )
 """Parameters whose values are hardly ever asked for again, or that are compared with the time."""
+_OF_INDEXES = ("updated_at", "-updated_at")
+WALKED = 10_000
+"""From how many tickets on a page is found by walking in the order asked for."""
 MANY = 1000
 _FEW = {
     "tag": select(func.count()).select_from(
@@ -91,6 +94,18 @@ def _common(work: Work, query: Mapping[str, Any]) -> frozenset[str]:
     )
 
 
+def _walked(work: Work, query: Mapping[str, Any]) -> frozenset[str]:
+    """Filters that leave so many tickets that SQLite must not gather and sort them; PostgreSQL knows by itself. Most
+    of their indexes are in the order of the last change."""
+    if not work.is_sqlite or query["sort"] in _OF_INDEXES:
+        return frozenset()
+    return frozenset(
+        name
+        for name in COUNTED
+        if query[name] and execute(work.session, first_of(name, query[name], WALKED), {}).scalar_one() >= WALKED
+    )
+
+
 def page(work: Work, statement: Select[Any], order: Order, *, scope: str, limit: int) -> Page:
     """The rows of `queries.SELECT` for a statement of ids, one more than the page has, and the next page's cursor."""
     ids = execute(work.session, statement, {}).scalars().all()
@@ -104,7 +119,7 @@ def listing(work: Work, query: Mapping[str, Any], *more: ColumnElement[bool]) ->
 
     A first page is asked for again and again, and making its statement costs as much as running it: it is kept.
     """
-    common = _common(work, query)
+    common = _common(work, query) | _walked(work, query)
     if more or any(query[name] is not None for name in _SELDOM_AGAIN):
         return _listing(work.actor, query, common, work.clock.now(), work.vault).where(*more)
     asked = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in query.items())

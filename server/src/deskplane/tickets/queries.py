@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    UnaryExpression,
     and_,
     bindparam,
     false,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.sql.operators import custom_op
 
 from deskplane.customers.models import Asset, Contact, Customer
 from deskplane.desks.models import Department, Label, TicketType
@@ -308,6 +310,21 @@ _REFERENCES = {
 }
 
 
+def _unled(column: Any) -> Any:
+    """A column whose index SQLite leaves alone. It knows nothing of how many rows a value has."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+
+
+COUNTED = (*_REFERENCES, "status")
+"""Filters of which SQLite cannot tell whether they leave many tickets."""
+
+
+def first_of(name: str, value: Any, most: int) -> Select[Any]:
+    """How many tickets one of these filters leaves, counted up to so many."""
+    condition = T.status.in_(value) if name == "status" else _named(*_REFERENCES[name], value)
+    return select(func.count()).select_from(select(T.id).where(condition).limit(most).subquery())
+
+
 def id_of(field: str, name: str) -> Any:
     """The id behind a name of the filters `customer` and `department`, in a statement; an empty text for `none`."""
     column = _REFERENCES[field][0]
@@ -319,18 +336,18 @@ def _among(found: Select[Any], column: Any, common: bool) -> ColumnElement[bool]
 
 
 def filters(query: Mapping[str, Any], now: datetime, common: frozenset[str] = frozenset()) -> list[ColumnElement[bool]]:
-    """The conditions of the list's filters. `common` says which of tag and label so many tickets bear that walking
-    the tickets in order and asking each finds a page sooner than gathering all that bear it, and sorting those."""
+    """The conditions of the list's filters. `common` says for which of them so many tickets are found that walking the
+    tickets in order and asking each finds a page sooner than gathering all of them, and sorting those."""
     found: list[ColumnElement[bool]] = []
     if query["status"]:
-        found.append(T.status.in_(query["status"]))
+        found.append((_unled(T.status) if "status" in common else T.status).in_(query["status"]))
     if query["open"] is not None:
         found.append(T.status.not_in(ENDED) if query["open"] else T.status.in_(ENDED))
     if query["priority"]:
         found.append(T.priority.in_([PRIORITIES.index(name) for name in query["priority"]]))
     for name, (column, id_column) in _REFERENCES.items():
         if query[name] is not None:
-            found.append(_named(column, id_column, query[name]))
+            found.append(_named(column, _unled(id_column) if name in common else id_column, query[name]))
     for name in ("title", "correlation_key"):
         if query[name] is not None:
             found.append(getattr(T, name) == query[name])
