@@ -325,7 +325,7 @@ if __name__ == "__main__":
 
 def info_file(kind: dict[str, Any]) -> str:
     module = kind["module"] + "_info"
-    keys = [field for field in kind["fields"] if field["name"] in kind["key"]]
+    keys = [field for field in kind["fields"] if field["name"] in [*kind["key"], *kind["filters"]]]
     options: dict[str, Any] = {}
     for field in keys:
         about = [f"Only those with this {field['name']}."]

@@ -24,6 +24,10 @@ options:
     description:
       - Only those with this email.
     type: str
+  customer:
+    description:
+      - Only those with this customer.
+    type: str
   limit:
     description:
       - At most this many. All, if not given.
@@ -142,6 +146,7 @@ DECLARATION = Listing(
     path="contacts",
     options={
         "email": {"type": "str"},
+        "customer": {"type": "str"},
         "limit": {"type": "int"},
     },
 )

@@ -39,6 +39,22 @@ def test_a_group_lifts_no_wall(api: Api) -> None:
     assert listed(mia, "?group=g") == ["theirs"]
 
 
+def test_a_groups_members_see_its_tickets_where_its_memberships_let_them(api: Api) -> None:
+    for name in ("ACME", "Other"):
+        api.apply("customers", name=name)
+    mia = person(api, "mia", "tickets:edit")
+    tom = person(api, "tom", "tickets:edit")
+    api.apply("departments", name="Support", members=["mia"])
+    api.apply("groups", name="g", members=["mia", "tom"], memberships=[{"customer": "ACME", "role": "member"}])
+    opened(api, "ours", customer="ACME", department="Support", group="g")
+    opened(api, "of no department", customer="ACME", group="g")
+    opened(api, "foreign", customer="Other", group="g")
+    assert sorted(listed(mia, "?group=g")) == ["of no department", "ours"]
+    assert listed(tom, "?group=g") == ["of no department"]
+    api.apply("groups", name="g", memberships=[{"customer": "ACME", "role": "viewer"}])
+    assert listed(mia, "?group=g") == []
+
+
 def test_a_group_that_is_renamed_or_deleted(api: Api) -> None:
     api.apply("groups", name="g")
     number = opened(api, group="g")["number"]

@@ -68,7 +68,7 @@ class KindOperations:
             "cursor": Text("The next_cursor of the page before.", longest=2000),
             "sort": Choice("Order.", (required, f"-{required}", "created_at", "-created_at"), default=required),
         }
-        for name in kind.key:
+        for name in (*kind.key, *kind.filters):
             filters[name] = Text(f"Only objects with this {name}.", longest=254)
         self.list_schema = _schema(f"{self.word}List", filters)
         model = kind.model
@@ -143,7 +143,7 @@ class KindOperations:
         condition = kind.visible(call.actor) if kind.visible else None
         if condition is not None:
             statement = statement.where(condition)
-        for name in kind.key:
+        for name in (*kind.key, *kind.filters):
             if query[name] is not None:
                 statement = statement.where(chosen.key_columns[name] == kind.spelled(name, query[name]))
         order = pagination.choose(self.orders, query["sort"])

@@ -71,6 +71,7 @@ CONTACT = Kind(
     permission="customers:manage",
     parts={"assets": Backlinks("asset", asset_contacts, "contact_id", "asset_id")},
     visible=of_customer(Contact.customer_id),
+    filters=("customer",),
     owned_by="customer",
     short_description="Manage contacts",
     description=["A contact is a person who writes in, mostly for a customer."],

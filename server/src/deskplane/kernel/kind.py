@@ -159,6 +159,7 @@ class Kind:
         soft_delete: a deletion keeps the row (column `deleted_at`); apply brings it back.
         cascades: whether a deletion may be asked to take its dependants along.
         visible: the condition under which a caller sees an object; None: all of them.
+        filters: fields that a list of them is filtered by, besides those of the key.
         owned_by: the field that names the customer whose owners manage such objects as well.
         as_shipped: whether an object is just as every desk has it from the start; an export leaves it out.
     """
@@ -189,6 +190,7 @@ class Kind:
     soft_delete: bool = False
     cascades: bool = False
     visible: Callable[[Actor], ColumnElement[bool] | None] | None = None
+    filters: tuple[str, ...] = ()
     owned_by: str | None = None
     as_shipped: Callable[[State], bool] | None = None
 
@@ -263,6 +265,7 @@ class Kind:
             "path": self.path,
             "title": self.title,
             "key": list(self.key),
+            "filters": list(self.filters),
             "short_description": self.short_description,
             "description": list(self.description),
             "notes": list(self.notes),

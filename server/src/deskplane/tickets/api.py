@@ -21,6 +21,7 @@ from deskplane.tickets import (
     bulk,
     counts,
     feed,
+    linked,
     links,
     links_api,
     lists,
@@ -71,7 +72,7 @@ def _render(body: dict[str, Any]) -> None:
 
 def create(call: Call) -> Reply:
     """POST /tickets"""
-    draft = service.open_ticket(call, call.body)
+    draft = service.open_ticket(call, linked.as_himself(call, call.body))
     found = service.shown(call, draft)
     return Reply(found, 201, {"ETag": etag(1, found), "Location": f"{BASE}/{draft.number}"})
 

@@ -12,7 +12,7 @@ from deskplane.customers.models import Contact
 from deskplane.kernel.ids import new_id
 from deskplane.kernel.problem import FieldError, pointer
 from deskplane.kernel.work import Work
-from deskplane.tickets import references
+from deskplane.tickets import linked, references
 from deskplane.tickets.draft import Draft
 
 
@@ -42,7 +42,10 @@ def set_contact(work: Work, draft: Draft, given: Mapping[str, Any], errors: list
 
 
 def _is_reachable(work: Work, contact: references.Found) -> bool:
-    return contact.customer_id is None or references.works_for(work, contact.customer_id)
+    if contact.customer_id is None or references.works_for(work, contact.customer_id):
+        return True
+    himself = linked.contact_of_caller(work)
+    return himself is not None and himself.id == contact.id
 
 
 def _may_make(work: Work, draft: Draft) -> bool:

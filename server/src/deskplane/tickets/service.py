@@ -26,7 +26,7 @@ from deskplane.kernel.words import ENDED, PRIORITIES
 from deskplane.kernel.work import Work
 from deskplane.service_levels.clock import Pause
 from deskplane.service_levels.service import current_revision, match, promises
-from deskplane.tickets import assets, contacts, queries, references, search
+from deskplane.tickets import assets, contacts, linked, queries, references, search
 from deskplane.tickets.announcements import announce, event_of
 from deskplane.tickets.chronicle import add_message, plain
 from deskplane.tickets.chronicle import record as record
@@ -168,10 +168,10 @@ def open_ticket(work: Work, given: Mapping[str, Any]) -> Draft:
     actor = work.actor
     draft.columns |= {
         "source": given.get("source") or "api",
-        "reporter_id": actor.user_id,
         "created_by_id": actor.user_id,
     }
-    draft.names |= {"reporter": actor.username, "created_by": actor.username}
+    draft.names["created_by"] = actor.username
+    linked.set_reporter(work, draft)
     put_under_promise(work, draft)
     goal = given.get("status") or "open"
     if goal in ENDED:
@@ -382,6 +382,8 @@ def change(
     if (changed or comment is not None) and final:
         raise Problem(422, "final", f"the ticket is {before['status']}, which is final in its workflow")
     may_change(work, draft, before, changed)
+    if "contact" in changed:
+        linked.set_reporter(work, draft)
     if comment is not None:
         may_say(work, said)
     if {"correlation_key", "customer", "status"} & changed:
