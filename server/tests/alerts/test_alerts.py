@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,3 +174,11 @@ def test_the_worker_takes_them_out_of_the_outbox_and_forgets_those_of_long_ago(
     clock.turn(seconds=1)
     desk.database.run(forget, write=True)
     assert [alert["key"] for alert in alerts(api)] == ["lasts"]
+
+
+def test_the_documentation_tells_of_every_kind_and_every_job(desk: Desk) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "background-work.md").read_text()
+    told = set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE))
+    jobs = {job.name for job in make_worker(desk)._schedules._jobs}
+    assert set(service.KINDS) <= told, "docs/background-work.md says what each kind of alert means"
+    assert jobs <= told, "docs/background-work.md says what each job does"
