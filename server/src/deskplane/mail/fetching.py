@@ -148,17 +148,20 @@ class Fetching:
         turn = self.do(lambda work: begin(work, department_id))
         if turn is None:
             return
+        session: _Session | None = None
         try:
             with reading(turn.login, longest=LONGEST) as box:
                 session = _Session(self, turn, box)
                 session.run()
+            done = session
         except _LostLease:
             return
         except Failure as failure:
             said = failure  # the name of an exception ends with its clause
-            self.do(lambda work: _failed(work, turn, said))
+            got_on = session is not None and session.stored > 0
+            self.do(lambda work: _failed(work, turn, said, got_on=got_on))
         else:
-            self.do(lambda work: _succeeded(work, turn, session))
+            self.do(lambda work: _succeeded(work, turn, done))
 
     def do(self, do: Callable[[Work], Any]) -> Any:
         """Does something in a transaction."""
@@ -174,6 +177,7 @@ class _Session:
         self._box = box
         self._renewed_at: datetime | None = None
         self._may_mark = True
+        self.stored = 0
         self.left: list[int] = []
         self.refused: dict[int, Failure] = {}
         self.following = box.folder.next_uid or 0
@@ -255,6 +259,7 @@ class _Session:
                 incoming.store(work, arrival)
 
             self._fetching.do(store)
+        self.stored += 1
         self._mark([uid])
 
     def _renew(self) -> None:
@@ -300,7 +305,13 @@ def _succeeded(work: Work, turn: Turn, session: _Session) -> None:
     }
     if session.refused:
         uid, failure = next(iter(session.refused.items()))
-        return _failed(work, turn, Failure("reading", f"the mail with the UID {uid}: {failure.detail}"), **values)
+        return _failed(
+            work,
+            turn,
+            Failure("reading", f"the mail with the UID {uid}: {failure.detail}"),
+            got_on=session.stored > 0,
+            **values,
+        )
     values |= {"failures": 0, "last_error": None}
     if session.left:
         values["due_at"] = now + LOST
@@ -314,12 +325,13 @@ def _succeeded(work: Work, turn: Turn, session: _Session) -> None:
     alerts.clear_alert(work, ALERT, turn.department_id)
 
 
-def _failed(work: Work, turn: Turn, failure: Failure, **values: Any) -> None:
+def _failed(work: Work, turn: Turn, failure: Failure, *, got_on: bool = False, **values: Any) -> None:
+    """Notes a failure; where it `got_on` all the same, as the first one."""
     now = work.clock.now()
     failures = work.session.execute(select(_B.failures).where(_mine(turn))).scalar_one_or_none()
     if failures is None:
         return
-    failures += 1
+    failures = 1 if got_on else failures + 1
     pause = min(EVERY * 2 ** min(failures - 1, 10), LONGEST_PAUSE)
     values |= {"lease_owner": None, "leased_until": None, "failures": failures, "last_error": str(failure)[:2000]}
     # a little less than a whole period, or else the job would come a moment too early each time
