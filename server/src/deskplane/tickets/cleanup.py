@@ -22,8 +22,8 @@ from deskplane.tickets.draft import Draft
 from deskplane.tickets.models import Attachment
 from deskplane.tickets.queries import T
 
-CHUNK = 10
-"""Tickets in one transaction."""
+CHUNK = 5
+"""Tickets in one transaction: others wait for the lock meanwhile, on SQLite every writer."""
 
 Position = tuple[int, tuple[datetime, int] | None]
 """Which part of the work is next, and the last ticket of it that was looked at: its last change and its id."""
