@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from deskplane.alerts import service as alerts
 from deskplane.kernel.words import STATUSES
 from deskplane.kernel.work import Work
+from deskplane.mail import sending
 from deskplane.outbox import schedules
 from deskplane.outbox import service as outbox
 from deskplane.tickets import counts, sla_counts
@@ -27,6 +28,8 @@ def readings(work: Work) -> Iterable[GaugeMetricFamily]:
     made = deliveries.counts(work.session, now - timedelta(hours=1))
     text = "Deliveries of webhooks that were made in the last hour, by state."
     yield _labelled("deskplane_webhook_deliveries", text, ["state"], made)
+    text = "Mails that were not sent yet, or will not be, by state."
+    yield _labelled("deskplane_mails", text, ["state"], sending.counts(work.session))
     alive = outbox.workers_alive(work.session, now)
     yield GaugeMetricFamily("deskplane_workers", "Workers seen in the last half minute.", value=alive)
     yield _labelled("deskplane_alerts", "Open alerts, by kind.", ["kind"], alerts.open_counts(work.session))

@@ -107,6 +107,17 @@ def test_where_the_department_has_no_answer_the_customers_mail_takes_its_place(
     assert not answer(desk, by_mail(api, customer="ACME"))
 
 
+def test_what_strangers_call_a_message_id_is_no_header_of_ours(api: Api, desk: Desk, box: Mailbox) -> None:
+    long = f"<{'x' * 3000}@example.net>"
+    bad = ["<a b@c>", "no brackets", long, "<a@b>\r\nBcc: <evil@example.org>", "<ü@example.net>"]
+    assert answer(desk, by_mail(api), answers=long, thread=[*bad, "<good@example.net>"])
+    drain(desk)
+    (taken,) = box.taken
+    assert taken.mail["References"] == "<good@example.net>"
+    assert taken.mail["In-Reply-To"] == "<good@example.net>"
+    assert taken.mail["Bcc"] is None
+
+
 @pytest.mark.feature("F143")
 def test_who_falls_silent_is_reminded_once(api: Api, desk: Desk, box: Mailbox, clock: TurnedClock) -> None:
     number = by_mail(api)

@@ -13,6 +13,8 @@ from deskplane.app import Desk
 from deskplane.mail import sending
 from tickets.ticket_help import opened, person
 
+STATES_COUNTED = [("failed", 1), ("held", 2), ("queued", 0)]
+
 
 def raised(desk: Desk, key: str, text: str) -> None:
     desk.database.run(
@@ -118,6 +120,19 @@ def test_mails_are_filtered_and_come_in_pages(api: Api, desk: Desk, clock: Turne
     assert len(mails(api, "?state=sent&purpose=notification")) == 5
     assert mails(api, "?state=failed") == []
     api.call("GET", "/mails?state=nowhere", status=422)
+
+
+def test_the_metrics_count_what_was_not_sent(api: Api, desk: Desk) -> None:
+    api.apply("customers", name="ACME", quotas={"max_emails_month": 2})
+    with smtp_server() as box:
+        desk_smtp(api, box)
+        box.to_recipient += ["550 no"]
+        for index in range(4):
+            opened(api, contact=f"a{index}@example.net", customer="ACME")
+        drain(desk)
+    text = api.request("GET", "/metrics").get_data(as_text=True)
+    found = [line for line in text.splitlines() if line.startswith("deskplane_mails{")]
+    assert sorted(found) == [f'deskplane_mails{{state="{state}"}} {n}.0' for state, n in STATES_COUNTED]
 
 
 def test_old_mails_are_forgotten_and_held_ones_are_not(api: Api, desk: Desk, clock: TurnedClock) -> None:

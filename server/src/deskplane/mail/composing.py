@@ -16,6 +16,7 @@ from deskplane.kernel.work import Work
 from deskplane.mail import message_ids, quotas
 from deskplane.mail.addresses import Person
 from deskplane.mail.incoming import M as R
+from deskplane.mail.mime import MESSAGE_ID
 from deskplane.mail.models import Mail
 from deskplane.mail.servers import server_of
 from deskplane.mail.texts import Content
@@ -64,7 +65,10 @@ def compose(
     server = server_of(work, about.department_id)
     goes = quotas.count(work, about.customer_id, regardless=not automatic)
     earlier = _earlier(work, about, to)
-    known = [*thread, *(name for name in earlier if name not in thread)]
+    known = [name for name in [*thread, *earlier] if MESSAGE_ID.fullmatch(name)]
+    known = list(dict.fromkeys(known))
+    if answers is not None and not MESSAGE_ID.fullmatch(answers):
+        answers = None
     row: dict[str, Any] = {
         "id": new_id(),
         "message_id": message_ids.make(work.vault, about.number, purpose, server.domain),
@@ -120,7 +124,7 @@ def _earlier(work: Work, about: About, to: Person) -> list[str]:
     written = select(R.message_id, R.received_at).where(R.ticket_id == about.ticket_id, R.sender == to.key)
     both = union_all(sent, written).subquery()
     newest = select(both.c.message_id).order_by(both.c.at.desc(), both.c.message_id).limit(MOST_THREAD)
-    return [message_id for message_id in work.session.execute(newest).scalars() if message_id][::-1]
+    return list(work.session.execute(newest).scalars())[::-1]
 
 
 def release(work: Work) -> bool:

@@ -18,7 +18,8 @@ from deskplane.mail.message_ids import OWN_HEADER
 # 7bit: nothing that a server without 8BITMIME would have to change, and break a signature by it
 _POLICY = SMTP.clone(cte_type="7bit")
 _TYPE = re.compile(r"(?!message/|multipart/)[a-z0-9][a-z0-9.+-]{0,58}/[a-z0-9][a-z0-9.+-]{0,58}")
-_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
+MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
+"""A Message-ID that can be repeated in a header as it is; what strangers send is not always one."""
 MOST_ATTACHED = 20 * 1024 * 1024
 """Bytes of files that a mail takes along; many servers take 25 MB, of which base64 makes 35."""
 
@@ -90,9 +91,9 @@ class Letter:
         charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
         folded = Header(subject, charset, header_name="Subject").encode(linesep="\r\n")
         lines = [f"Message-ID: {self.message_id}", f"Subject: {folded}"]
-        if self.in_reply_to is not None and _MESSAGE_ID.fullmatch(self.in_reply_to):
+        if self.in_reply_to is not None and MESSAGE_ID.fullmatch(self.in_reply_to):
             lines.append(f"In-Reply-To: {self.in_reply_to}")
-        thread = [name for name in self.thread if _MESSAGE_ID.fullmatch(name)]
+        thread = [name for name in self.thread if MESSAGE_ID.fullmatch(name)]
         if thread:
             lines.append("References: " + "\r\n ".join(thread))
         return "".join(f"{line}\r\n" for line in lines).encode("ascii")

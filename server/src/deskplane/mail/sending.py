@@ -206,7 +206,7 @@ def forget_old(work: Work) -> bool:
 
 
 def counts(session: Session) -> dict[str, int]:
-    """How many mails there are in each state that wants something: queued, held, failed."""
+    """How many mails there are in each state but `sent`."""
     statement = select(Mail.state, func.count()).where(Mail.state != "sent").group_by(Mail.state)
     found = {state: int(number) for state, number in session.execute(statement)}
     return {state: found.get(state, 0) for state in ("queued", "held", "failed")}

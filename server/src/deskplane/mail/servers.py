@@ -15,7 +15,8 @@ from deskplane.kernel.work import Work
 DESK = "desk"
 """In the place of a department's id: the desk's own server."""
 NOWHERE = "deskplane.invalid"
-"""Domain of a sender that has none yet."""
+"""Domain of a sender that has none yet, or one that no Message-ID has room for."""
+LONGEST_DOMAIN = 200
 UNPROTECTED = "mail.unprotected_servers"
 """Setting: the servers, besides this machine, that may be spoken to without TLS."""
 
@@ -44,7 +45,8 @@ class SmtpServer:
     @property
     def domain(self) -> str:
         """What the sender's address ends with."""
-        return (self.from_address or "").rpartition("@")[2] or NOWHERE
+        found = (self.from_address or "").rpartition("@")[2]
+        return found if 0 < len(found) <= LONGEST_DOMAIN else NOWHERE
 
 
 def _address(text: str | None) -> str | None:
