@@ -131,7 +131,7 @@ def from_template(work: Work, told: Told, mail: str, customer_id: str) -> Conten
     values = told.values()
     text = fill(body_text, values)
     html = clean_html(fill(body_html, values, in_html)) if body_html else html_of(text)
-    return Content(subject_of(told, fill(subject, values, one_line)), text, html)
+    return Content(subject_of(told, fill(subject, values)), text, html)
 
 
 def _load(work: Work, mail: str, customer_id: str) -> tuple[str, str, str] | None:
