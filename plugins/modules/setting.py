@@ -46,7 +46,7 @@ options:
       - present
       - absent
 notes:
-  - Settings of what this version does not do yet, such as mail and backups, are kept and checked.
+  - Settings of what this version does not do yet, such as sessions and branding, are kept and checked.
   - "Setting C(public_url): Address under which people reach the desk; links to tickets begin with it."
   - "Setting C(numbering.prefix): Prefix of the numbers of tickets whose customer has none of its own. Default: C(TKT)."
   - "Setting C(attachments.max_bytes): Largest size of an attachment, in bytes. Default: C(26214400)."

@@ -312,7 +312,7 @@ SETTING = Kind(
         "O(state=absent) sets it back to its default."
     ],
     notes=[
-        "Settings of what this version does not do yet, such as mail and backups, are kept and checked.",
+        "Settings of what this version does not do yet, such as sessions and branding, are kept and checked.",
         *[_note(key, part) for key, part in SETTINGS.items()],
     ],
     examples=[
