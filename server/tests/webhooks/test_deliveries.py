@@ -459,14 +459,18 @@ def test_old_deliveries_are_forgotten_but_none_that_waits(hooks: Receivers, cloc
     assert forget() == ["pending"]
 
 
-def test_the_receiver_of_the_documentation_takes_what_is_signed(hooks: Receivers, clock: TurnedClock) -> None:
+def test_the_receiver_of_the_documentation_takes_what_is_signed(
+    hooks: Receivers, clock: TurnedClock, tmp_path: Path
+) -> None:
     clock.time = datetime.now(UTC)
     hooks.desk.outside = Client([ip_network("127.0.0.1/32")])
     hooks.api.client.application.extensions["deskplane"].outside = hooks.desk.outside
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = Path(__file__).parents[3] / "docs/examples/webhooks/receiver.py"
+    page = Path(__file__).parents[3] / "docs" / "webhooks.md"
+    program = tmp_path / "receiver.py"
+    program.write_text(page.read_text().split("```python\n")[1].split("```")[0])
     process = subprocess.Popen(
         [sys.executable, program, str(port)],
         env={**os.environ, "WEBHOOK_SECRET": SECRET},
