@@ -69,14 +69,14 @@ def measure(directory: Path, rounds: int) -> Iterator[Row]:
     with ExitStack() as stack:
         port = stack.enter_context(receiver())
         none, many = (_desk(directory / f"webhooks-{count}", count, port, stack) for count in (0, WEBHOOKS))
-        for name, wait, bar in (("", True, 1.1), (", while they are told of the one before", False, None)):
+        for name, steps, bar in (("", 3, 1.1), (", while they are told of the one before", 1, None)):
             ratios, all_times = [], ([], [])
             for turn in range(rounds + 1):
                 times: tuple[list[float], list[float]] = ([], [])
-                for step in range(8):
+                for step in range(steps):
                     for side in (0, 1, 1, 0):
                         server = (none, many)[side]
-                        if wait:
+                        if bar is not None:
                             _rest(server)
                         times[side].append(_opened(server, step))
                 if turn:  # the first one warms up
