@@ -13,11 +13,11 @@ from test_searching_tickets import found
 from test_ticket_history import assert_history_is_true
 from ticket_help import EVERYTHING, listed, messages, opened, person, read
 
-from conftest import Api
+from conftest import Api, TurnedClock
 from deskplane.app import Desk
 from deskplane.cli import main
 from deskplane.seeding import seed
-from deskplane.tickets import generator, search, service
+from deskplane.tickets import generator, search, service, sweep
 
 MANY = 120
 
@@ -81,6 +81,12 @@ def test_internal_messages_stay_internal(seeded: Desk, api: Api) -> None:
     q = f"SEED-{number:06d} " + " ".join(sorted(set(word.lower().strip(".").split()))[:15])
     assert len(found(api, q)) == 1
     assert found(other, q) == []
+
+
+def test_nobody_is_told_of_their_deadlines(seeded: Desk, clock: TurnedClock) -> None:
+    for days in (0, 400):
+        clock.turn(days=days)
+        assert not seeded.database.run(lambda session: sweep.tell_due(seeded.automation(session)), write=True)
 
 
 def test_it_goes_on_where_it_was_and_knows_its_own(seeded: Desk, api: Api) -> None:

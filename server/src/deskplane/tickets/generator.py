@@ -163,7 +163,8 @@ class Generator:
             history.append(_entry(ticket_id, at, author, "remind_at", None, rfc3339(columns["remind_at"])))
             columns["version"] += 1
         columns["sla_tell_at"] = None
-        rows[queries.TICKETS].append({"id": ticket_id, **row_values(draft)})
+        # their deadlines passed long ago, and nobody is to be told
+        rows[queries.TICKETS].append({"id": ticket_id, **row_values(draft), "sla_tell_at": None})
         rows[_HISTORY] += history
         rows[ticket_tags] += [{"ticket_id": ticket_id, "tag": tag} for tag in draft.tags]
         rows[_PAUSES] += [
