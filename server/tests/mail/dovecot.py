@@ -189,10 +189,17 @@ class Dovecot:
 
     def mark_seen(self, user: str) -> None:
         """Marks every mail as seen, as another program does."""
+        self._mark(user, "add_flags")
+
+    def mark_unseen(self, user: str) -> None:
+        """Marks every mail as unseen again."""
+        self._mark(user, "remove_flags")
+
+    def _mark(self, user: str, how: str) -> None:
         with IMAPClient("127.0.0.1", self.port, ssl=False) as client:
             client.login(user, PASSWORD)
             client.select_folder("INBOX")
-            client.add_flags(client.search("UNSEEN"), [b"\\Seen"])
+            getattr(client, how)(client.search("ALL"), [b"\\Seen"])
 
     def ask_about_tokens(self, address: str) -> None:
         """Has OAuth 2 tokens looked up there."""

@@ -80,9 +80,11 @@ def test_what_is_unseen_is_stored_and_seen_afterwards(
     assert dovecot.flags(user) == ["S", "S", "S"]
     with desk.database.transaction(write=False) as session:
         assert incoming.raw(session, rows(desk)[0]["id"]) == mails[0].replace(b"\n", b"\r\n")
+    dovecot.mark_unseen(user)
     fetch(desk, found)
     assert len(rows(desk)) == 3
-    assert {row["deliveries"] for row in rows(desk)} == {1}
+    assert {row["deliveries"] for row in rows(desk)} == {1}, "a mail that is known is not fetched again"
+    assert dovecot.flags(user) == ["S", "S", "S"]
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(desk: Desk, api: Api, dovecot: Dovecot, user: str) -> None:
@@ -173,6 +175,7 @@ def test_wherever_the_connection_breaks_each_mail_is_stored_once(
     assert 5 < turns < 12
     assert sorted(subjects(desk), key=lambda text: int(text.split()[1])) == [f"mail {n}" for n in range(40)]
     assert dovecot.flags(user) == ["S"] * 40
+    assert {row["deliveries"] for row in rows(desk)} == {1}, "what was stored is not even fetched again"
 
 
 def test_what_somebody_read_meanwhile_is_stored_too(desk: Desk, api: Api, dovecot: Dovecot, user: str) -> None:

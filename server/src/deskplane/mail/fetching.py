@@ -33,8 +33,9 @@ from deskplane.outbox.service import Claimed
 TOPIC = "mail.fetch"
 """Of the message by which a mailbox is read; its payload has the department's id as `department`."""
 EVERY = timedelta(minutes=1)
-LEASE = timedelta(seconds=90)
-RENEWED = timedelta(seconds=20)
+LEASE = timedelta(seconds=50)
+"""Shorter than the outbox's: who takes a dead worker's message over finds the mailbox free."""
+RENEWED = timedelta(seconds=15)
 """After how long a lease is renewed."""
 LOST = timedelta(minutes=10)
 """After how long a mailbox is read although the message that should have done it never came back."""
