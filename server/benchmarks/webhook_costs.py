@@ -42,7 +42,7 @@ def _desk(directory: Path, webhooks: int, port: int, stack: ExitStack) -> Server
     desk = Desk(directory)
     desk.environment["DESKPLANE_WEBHOOK_NETWORKS"] = f"{RECEIVER}/32"
     key = desk.prepare()
-    server = desk.start(1, 4, key)
+    server = desk.start(2, 4, key)
     stack.callback(server.stop)
     server.wait()
     for number in range(webhooks):
