@@ -11,6 +11,7 @@ from smtp_help import Mailbox, certificate, desk_smtp, drain, free_port, mails, 
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
+from deskplane.mail import composing
 from deskplane.mail.message_ids import Made, verify
 from tickets.file_help import sent as uploaded
 from tickets.ticket_help import opened
@@ -188,6 +189,18 @@ def test_a_login_that_fails_loses_no_mail_and_is_told_at_once(
         clock.turn(minutes=5)
         drain(desk)
         assert len(box.taken) == 1
+
+
+def test_a_mail_that_was_sent_is_not_sent_again(api: Api, desk: Desk) -> None:
+    with smtp_server() as box:
+        api.apply("departments", name="Desk", smtp=plain(box))
+        answered(api)
+        drain(desk)
+        (row,) = mails(api)
+        desk.database.run(lambda session: composing.put(desk.automation(session), row["id"], None), write=True)
+        drain(desk)
+    assert len(box.taken) == 1
+    assert mails(api)[0]["attempts"] == 1
 
 
 def test_a_ticket_that_is_deleted_takes_its_mails_along(api: Api, desk: Desk) -> None:
