@@ -258,10 +258,18 @@ class _Session:
             def store(work: Work) -> None:
                 _hold(work, turn)
                 incoming.store(work, arrival)
+                self._move_on(work, uid)
 
             self._fetching.do(store)
         self.stored += 1
         self._mark([uid])
+
+    def _move_on(self, work: Work, uid: int) -> None:
+        """Mails come in the order of their numbers: up to this one nothing is new any more, also if the connection
+        breaks now. Else mails that are delivered again would be fetched again after each break."""
+        if not self.refused and self._turn.uid_validity in (None, self.uid_validity):
+            below = _mine(self._turn) & (_B.next_uid <= uid)
+            work.session.execute(update(_MAILBOXES).where(below).values(next_uid=uid + 1))
 
     def _renew(self) -> None:
         def hold(work: Work) -> None:

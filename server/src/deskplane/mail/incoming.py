@@ -75,7 +75,9 @@ def store(work: Work, arrival: Arrival) -> int | None:
     dialect: Any = sqlite if work.is_sqlite else postgresql
     statement = dialect.insert(MAILS).values(**row)
     key = ["department_id", "identity", "body_hash"]
-    statement = statement.on_conflict_do_update(index_elements=key, set_={"deliveries": M.deliveries + 1})
+    # known by its newest number: where the mailbox's numbers began anew, it is not fetched a third time
+    again = {"deliveries": M.deliveries + 1, "uid_validity": arrival.uid_validity, "uid": arrival.uid}
+    statement = statement.on_conflict_do_update(index_elements=key, set_=again)
     stored = execute(work.session, statement.returning(M.id, M.deliveries), {}).one()
     mail_id: int = stored.id
     if stored.deliveries > 1:
