@@ -16,9 +16,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from conftest import Api
+from conftest import START, Api
 from deskplane.app import make_operations, make_registry
 from deskplane.kernel.operation import Operation
+from deskplane.mail.incoming_models import ReceivedMail, ReceivedMailChunk
 from deskplane.people.models import User
 from deskplane.tickets.models import Ticket
 
@@ -100,6 +101,18 @@ THINGS: dict[str, dict[str, str]] = {}
 """Ids of what a ticket has that is public, by its number and the part of the address."""
 
 
+def came_by_mail(session: Session, message_id: int) -> None:
+    """Gives a message an original."""
+    texts = {name: f"{name} {message_id}" for name in ("mailbox", "identity", "body_hash", "message_id", "subject")}
+    numbers = {"uid_validity": 1, "uid": message_id, "size": 1, "deliveries": 1}
+    mail = ReceivedMail(
+        **texts, **numbers, whole=True, state="processed", ticket_message_id=message_id, received_at=START
+    )
+    session.add(mail)
+    session.flush()
+    session.add(ReceivedMailChunk(mail_id=mail.id, position=0, data=b"x"))
+
+
 def prepared(api: Api, role: str) -> list[str]:
     """A ticket of each sort for the user of a role."""
     numbers = [
@@ -115,6 +128,7 @@ def prepared(api: Api, role: str) -> list[str]:
     api.desk.database.run(assign, write=True)
     for number in numbers:
         message = api.call("POST", f"/tickets/{number}/messages", {"body": "hello"}, status=201)
+        api.desk.database.run(lambda session: came_by_mail(session, int(message["id"])), write=True)  # noqa: B023
         file = api.request("POST", f"/tickets/{number}/attachments?name=x.txt&internal=false", data=b"hello").get_json()
         THINGS[number] = {"messages": str(message["id"]), "attachments": file["id"]}
     return numbers

@@ -49,11 +49,10 @@ def _is_reachable(work: Work, contact: references.Found) -> bool:
 
 
 def _may_make(work: Work, draft: Draft) -> bool:
-    """Whether an address that nobody has makes the contact: for who sees every contact, or owns the ticket's customer.
-    Others would learn, from that it does not, that an address is a foreign customer's contact."""
-    visible = work.registry["contact"].visible
-    assert visible is not None, "contacts are their customers'"
-    return visible(work.actor) is None or draft.columns["customer_id"] in work.actor.owner_of
+    """Whether an address that nobody has makes the contact: for whoever works on tickets, since people call who never
+    did, or owns the ticket's customer. Requesters are told the same of every address but their own: what somebody else
+    is a contact of is not theirs to find out. An agent may learn that an address is taken, and not by whom."""
+    return work.actor.may("tickets:edit") or draft.columns["customer_id"] in work.actor.owner_of
 
 
 def _not_to_be_named(work: Work, draft: Draft, email: str) -> FieldError:
@@ -61,7 +60,7 @@ def _not_to_be_named(work: Work, draft: Draft, email: str) -> FieldError:
     error = references.unknown(work, "contact", email)
     if _may_make(work, draft):
         return error
-    return replace(error, detail=f"{error.detail}; an owner of the customer, or who manages customers, can make it")
+    return replace(error, detail=f"{error.detail}; who works on tickets, or owns the customer, can make it")
 
 
 def _of(work: Work, draft: Draft) -> references.Found | None:
