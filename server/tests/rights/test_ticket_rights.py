@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ THINGS: dict[str, dict[str, str]] = {}
 """Ids of what a ticket has that is public, by its number and the part of the address."""
 
 
-def came_by_mail(session: Session, message_id: int) -> None:
+def came_by_mail(message_id: int, session: Session) -> None:
     """Gives a message an original."""
     texts = {name: f"{name} {message_id}" for name in ("mailbox", "identity", "body_hash", "message_id", "subject")}
     numbers = {"uid_validity": 1, "uid": message_id, "size": 1, "deliveries": 1}
@@ -128,7 +129,7 @@ def prepared(api: Api, role: str) -> list[str]:
     api.desk.database.run(assign, write=True)
     for number in numbers:
         message = api.call("POST", f"/tickets/{number}/messages", {"body": "hello"}, status=201)
-        api.desk.database.run(lambda session: came_by_mail(session, int(message["id"])), write=True)  # noqa: B023
+        api.desk.database.run(partial(came_by_mail, int(message["id"])), write=True)
         file = api.request("POST", f"/tickets/{number}/attachments?name=x.txt&internal=false", data=b"hello").get_json()
         THINGS[number] = {"messages": str(message["id"]), "attachments": file["id"]}
     return numbers

@@ -27,6 +27,7 @@ from sqlalchemy import (
     inspect,
     select,
     text,
+    update,
 )
 from sqlalchemy import table as light_table
 from sqlalchemy.exc import IntegrityError, StatementError
@@ -145,7 +146,7 @@ def restore(database: Database, file: IO[bytes], passphrase: str | None, tell: P
         _catch_up(connection, header["tables"])
         migrations.upgrade_within(connection, migrations.head())
         # servers that run keep what they derived from configuration until the number is another one
-        connection.execute(Revision.__table__.update().values(number=Revision.number + before + 1))  # type: ignore[attr-defined]
+        connection.execute(update(Revision).values(number=Revision.number + before + 1))
         return dict(archive.rows)
 
 

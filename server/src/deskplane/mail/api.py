@@ -217,11 +217,7 @@ def operations() -> Iterable[Operation]:
     entry = object_schema(described(MailEntry()), answer=True)
     whole = object_schema(described(MailAnswer()), answer=True)
     result = object_schema(described(TestResult()), answer=True)
-    page = {
-        "type": "object",
-        "required": ["items", "next_cursor"],
-        "properties": {"items": {"type": "array", "items": entry}, "next_cursor": {"type": ["string", "null"]}},
-    }
+    page = pagination.page_schema(entry)
     yield Operation(
         "list_mails",
         "GET",
