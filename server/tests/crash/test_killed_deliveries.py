@@ -1,11 +1,13 @@
-"""Servers and workers that die with kill -9 while events are delivered: each arrives, signed, under one id."""
+"""Servers and workers that die with kill -9 while events are delivered and mailed: each arrives, the deliveries signed,
+under one id."""
 
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -20,9 +22,11 @@ from standardwebhooks import Webhook as Official
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
+from deskplane.mail.models import Mail
 from deskplane.outbox import service as outbox
 from deskplane.outbox.models import Message
 from deskplane.webhooks.models import Delivery
+from mail.smtp_help import plain, smtp_server
 from receivers import NETWORK, Script
 from webhook_help import Receivers, receivers
 
@@ -61,6 +65,40 @@ def killed_again_and_again(
 ) -> None:
     script = Script()
     hook = hooks.hook(script=script, secret=SECRET)
+    with smtp_server() as box:
+        told = {"recipients": ["leads@example.org"], "events": ["ticket_created"]}
+        hooks.api.apply("departments", name="Desk", smtp=plain(box), notifications=told)
+        hooks.api.apply("settings", key="department.default", value="Desk")
+        numbers, kills = stormed(hooks, database_url, directory, events, seconds, least_kills)
+    with hooks.desk.database.transaction(write=False) as session:
+        assert session.execute(select(func.count()).select_from(Message)).scalar_one() == 0, (
+            "nothing is left, nor leased"
+        )
+        states = dict(session.execute(select(Delivery.ticket_number, Delivery.state)).all())
+        sent = Counter(session.execute(select(Mail.state)).scalars())
+    assert states == dict.fromkeys(numbers, "succeeded")
+    assert sent == {"sent": events}
+    ids: dict[str, set[str]] = defaultdict(set)
+    for got in script.got:
+        at = datetime.fromtimestamp(int(got.headers["webhook-timestamp"]), UTC)
+        with time_machine.travel(at, tick=False):
+            event: Any = Official(SECRET).verify(got.body, dict(got.headers))
+        ids[event["ticket_number"]].add(got.headers["webhook-id"])
+    mailed: dict[str, set[str]] = defaultdict(set)
+    for taken in box.taken:
+        mailed[re.findall(r"\[(TKT-\d+)\]", taken.mail["Subject"])[0]].add(taken.mail["Message-ID"])
+    for found in (ids, mailed):
+        assert sorted(found) == sorted(numbers), "every event arrived"
+        assert {len(names) for names in found.values()} == {1}, "each under one id, however often"
+    assert len(hooks.deliveries(hook, "?limit=200")) == min(events, 200)
+    print(f"\n{events} events, {kills} kills, {len(script.got)} requests, {len(box.taken)} mails")
+
+
+def stormed(
+    hooks: Receivers, database_url: str, directory: Path, events: int, seconds: float, least_kills: int
+) -> tuple[list[str], int]:
+    """Opens tickets while server and worker are killed, and lets everything come to its end; answers the tickets'
+    numbers, and how often both were killed."""
     server = Server(database_url, directory, workers=1, **SETTINGS)
     variables = environment(database_url, directory, **SETTINGS)
     over = threading.Event()
@@ -99,22 +137,7 @@ def killed_again_and_again(
     for _ in range(20):
         hooks.drain()
         hooks.clock.turn(seconds=10)
-    with hooks.desk.database.transaction(write=False) as session:
-        assert session.execute(select(func.count()).select_from(Message)).scalar_one() == 0, (
-            "nothing is left, nor leased"
-        )
-        states = dict(session.execute(select(Delivery.ticket_number, Delivery.state)).all())
-    assert states == dict.fromkeys(numbers, "succeeded")
-    ids: dict[str, set[str]] = defaultdict(set)
-    for got in script.got:
-        at = datetime.fromtimestamp(int(got.headers["webhook-timestamp"]), UTC)
-        with time_machine.travel(at, tick=False):
-            event: Any = Official(SECRET).verify(got.body, dict(got.headers))
-        ids[event["ticket_number"]].add(got.headers["webhook-id"])
-    assert sorted(ids) == sorted(numbers), "every event arrived"
-    assert {len(found) for found in ids.values()} == {1}, "each under one id, however often"
-    assert len(hooks.deliveries(hook, "?limit=200")) == min(events, 200)
-    print(f"\n{events} events, {kills[0]} kills, {len(script.got)} requests")
+    return numbers, kills[0]
 
 
 def test_a_kill_of_server_and_worker_loses_no_event(hooks: Receivers, database_url: str, tmp_path: Path) -> None:
