@@ -5,15 +5,38 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 from conftest import ROOT
+from desk import free_port
 
+CALLED = """\
+- name: React to what the desk sends
+  hosts: all
+  sources:
+    - name: The desk calls
+      deskplane.helpdesk.tickets:
+        mode: webhook
+        host: 127.0.0.1
+        port: "{{ port }}"
+        path: /desk
+        secrets: ["{{ webhook_secret }}"]
+  rules:
+    - name: A ticket that cannot wait was opened
+      condition: event.event == "ticket_created" and event.priority == "critical"
+      action:
+        run_playbook:
+          name: deskplane.helpdesk.triage
+          extra_vars:
+            ticket_number: "{{ event.ticket_number }}"
+"""
 INVENTORY = """\
 all:
   hosts:
@@ -35,7 +58,7 @@ class Rulebook:
         (folder / "vars.yml").write_text("state_file: %s\n" % state)
         self.process = None
 
-    def start(self):
+    def start(self, rulebook="deskplane.helpdesk.tickets"):
         programs = str(pathlib.Path(sys.executable).parent)
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "DESKPLANE_"))}
         environ.update(
@@ -45,7 +68,7 @@ class Rulebook:
             DESKPLANE_URL=self.desk.url + "/",
             DESKPLANE_API_KEY=self.desk.key,
         )
-        command = ["ansible-rulebook", "--rulebook", "deskplane.helpdesk.tickets", "--inventory", "inventory.yml"]
+        command = ["ansible-rulebook", "--rulebook", str(rulebook), "--inventory", "inventory.yml"]
         command += ["--env-vars", "DESKPLANE_URL,DESKPLANE_API_KEY", "--vars", "vars.yml"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -64,12 +87,18 @@ class Rulebook:
 
 
 @pytest.fixture
-def rulebook(desk, state, tmp_path):
+def made(desk, state, tmp_path):
+    """One that is not started yet."""
     found = Rulebook(desk, tmp_path / "eda", state)
-    found.start()
     yield found
-    if found.process.poll() is None:
+    if found.process is not None and found.process.poll() is None:
         found.kill()
+
+
+@pytest.fixture
+def rulebook(made):
+    made.start()
+    return made
 
 
 def test_a_ticket_sets_off_a_rule_and_its_playbook(desk, rulebook):
@@ -91,3 +120,33 @@ def test_a_ticket_sets_off_a_rule_and_its_playbook(desk, rulebook):
     rulebook.start()
     rulebook.wait_for(lambda: status(missed) == "in_progress")
     assert status(urgent) == "in_progress" and len(desk.call("GET", "tickets/%s/messages" % urgent)["items"]) == 1
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_desk_calls_a_rulebook_which_runs_its_playbook(desk, made):
+    """The desk's own webhook, signed by it, delivered by its worker; nobody listens yet as the first ticket is opened."""
+    port, secret = free_port(), "whsec_" + base64.b64encode(os.urandom(32)).decode()
+    (made.folder / "called.yml").write_text(CALLED)
+    (made.folder / "vars.yml").write_text("port: %d\nwebhook_secret: %s\n" % (port, secret))
+    url = "http://127.0.0.1:%d/desk" % port
+    hook = desk.call("POST", "webhooks/apply", {"name": "rulebook", "url": url, "secret": secret})["after"]["id"]
+    deliveries = "webhooks/%s/deliveries" % hook
+    try:
+        numbers = [desk.ticket("before it listened", priority="critical")]
+        made.start("called.yml")
+        made.wait_for(lambda: listens(port))
+        numbers.append(desk.ticket("as it listens", priority="critical"))
+        calm = desk.ticket("calm", priority="low")
+        # tried in vain, and due again in some minutes
+        (missed,) = [one for one in desk.call("GET", deliveries)["items"] if one["ticket"] == numbers[0]]
+        desk.call("POST", "%s/%s/redeliver" % (deliveries, missed["id"]))
+        made.wait_for(lambda: all(desk.call("GET", "tickets/" + one)["status"] == "in_progress" for one in numbers))
+        assert desk.call("GET", "tickets/" + calm)["status"] == "open"
+        found = desk.call("GET", deliveries)["items"]
+        assert {entry["ticket"] for entry in found if entry["state"] == "succeeded"} >= {*numbers, calm}
+    finally:
+        desk.call("DELETE", "webhooks/" + hook)
