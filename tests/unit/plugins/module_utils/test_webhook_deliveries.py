@@ -45,5 +45,7 @@ def test_one_delivery_is_read_with_its_request_and_answer(server, task):
 def test_a_webhook_or_a_delivery_that_there_is_not_is_named(server, task):
     server.script = [page(OF_DESK)]
     assert "there is no webhook 'chat' of all departments" in task(DECLARATION, name="chat")["msg"]
+    checked = task(DECLARATION, check_mode=True, name="chat")
+    assert checked["deliveries"] == [] and "an earlier task of this play may make it" in checked["warnings"][0]
     server.script = [page(OF_DESK), problem(404, "not_found")]
     assert "delivery 'd1'" in task(DECLARATION, name="chat", department="Desk", delivery="d1")["msg"]
