@@ -71,9 +71,9 @@ def raise_alert(work: Work, kind: str, key: str, detail: str) -> bool:
     return True
 
 
-def clear_alert(work: Work, kind: str, key: str) -> bool:
-    """Says that a trouble is over, and answers whether there was one."""
-    statement = update(ALERTS).where(A.kind == kind, A.key == key, A.cleared_at.is_(None))
+def clear_alert(work: Work, kind: str, *keys: str) -> bool:
+    """Says that troubles are over, and answers whether there was one."""
+    statement = update(ALERTS).where(A.kind == kind, A.key.in_(keys), A.cleared_at.is_(None))
     return bool(execute(work.session, statement.values(cleared_at=work.clock.now()), {}).rowcount)
 
 

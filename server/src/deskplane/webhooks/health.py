@@ -75,7 +75,7 @@ def register(registry: Registry, cancel: Callable[[Session, Sequence[str]], None
 
     def written(objects: Sequence[Written]) -> None:
         work = objects[0].work
-        off, on = [], []
+        off, on, before_it = [], [], {}
         for one in objects:
             before, after = one.before or {}, one.after or {}
             if before.get("enabled") and after.get("enabled") is False:
@@ -83,17 +83,17 @@ def register(registry: Registry, cancel: Callable[[Session, Sequence[str]], None
             if before.get("enabled") is False and after.get("enabled"):
                 on.append(one.id)
             if before.get("secret") and after.get("secret") not in (None, before["secret"]):
-                keep_previous(work, one.id, before["secret"], work.clock.now() + OVERLAP)
+                before_it[one.id] = before["secret"]
+        if before_it:
+            keep_previous(work, before_it, work.clock.now() + OVERLAP)
         if off:
             cancel(work.session, off)
-        for webhook_id in on:
-            alerts.clear_alert(work, DISABLED, webhook_id)
         if on:
+            alerts.clear_alert(work, DISABLED, *on)
             execute(work.session, update(STATES).where(S.webhook_id.in_(on)).values(failing_since=None), {})
 
     def going(work: Work, ids: Sequence[str]) -> None:
-        for webhook_id in ids:
-            alerts.clear_alert(work, DISABLED, webhook_id)
+        alerts.clear_alert(work, DISABLED, *ids)
 
     def check(found: Check) -> None:
         before, after = found.before or {}, found.after
@@ -109,9 +109,13 @@ def register(registry: Registry, cancel: Callable[[Session, Sequence[str]], None
     registry.checks["webhook"].append(check)
 
 
-def keep_previous(work: Work, webhook_id: str, sealed: str, until: datetime) -> None:
-    """Lets the secret before sign along until then."""
-    _set(work, webhook_id, {"previous_secret": sealed, "previous_until": until})
+def keep_previous(work: Work, sealed: Mapping[str, str], until: datetime) -> None:
+    """Lets the secrets before, by the webhooks' ids, sign along until then."""
+    insert = sqlite.insert if work.is_sqlite else postgresql.insert
+    statement = insert(STATES)
+    taken = {name: statement.excluded[name] for name in ("previous_secret", "previous_until")}
+    rows = [{"webhook_id": key, "previous_secret": secret, "previous_until": until} for key, secret in sealed.items()]
+    execute(work.session, statement.on_conflict_do_update(index_elements=["webhook_id"], set_=taken), rows)
 
 
 def sign_along_until(work: Work, webhook_id: str, until: datetime) -> bool:
