@@ -156,7 +156,10 @@ def test_an_export_goes_from_one_sort_of_database_to_the_other_and_back(
                 shutil.copy(sqlite_template, path)
                 url = f"sqlite:///{path}"
             else:
+                # ends all connections, those of a desk before it among them
                 url = request.getfixturevalue("postgres").emptied()
+                for earlier in blanks:
+                    earlier.api.desk.database.dispose()
             blanks.append(Blank(stack.enter_context(opened(url))))
 
         @settings(max_examples=3, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
