@@ -78,7 +78,7 @@ EXAMPLES = r"""
     name: chat
     department: Service Desk
     delivery: "{{ missed.deliveries[0].id }}"
-  when: missed.deliveries
+  when: missed.deliveries | length > 0
 """
 
 RETURN = r"""
