@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from email.message import EmailMessage
 from io import BytesIO
 from typing import Any
@@ -26,7 +27,7 @@ def letter(
     *,
     sender: str = KIM,
     html: str | None = None,
-    files: list[tuple[str, str, bytes]] = [],  # noqa: B006 - never changed
+    files: Sequence[tuple[str, str, bytes]] = (),
     headers: dict[str, str] | None = None,
     message_id: str | None = None,
 ) -> bytes:

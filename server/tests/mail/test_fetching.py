@@ -206,7 +206,9 @@ def test_new_numbers_bring_nothing_twice_and_lose_nothing(
     assert subjects(desk) == ["one", "two", "three"], state(desk).last_error
 
 
-def test_two_workers_do_not_read_one_mailbox_at_once(desk: Desk, api: Api, dovecot: Dovecot, user: str) -> None:
+def test_two_workers_do_not_read_one_mailbox_at_once(
+    desk: Desk, api: Api, clock: TurnedClock, dovecot: Dovecot, user: str
+) -> None:
     found = mailbox(api, dovecot, user)
     desk.database.run(lambda session: fetching.queue(desk.automation(session)), write=True)
 
@@ -215,7 +217,7 @@ def test_two_workers_do_not_read_one_mailbox_at_once(desk: Desk, api: Api, dovec
 
     assert begin() is not None
     assert begin() is None
-    desk.clock.turn(seconds=fetching.LEASE.total_seconds() + 1)  # type: ignore[attr-defined]
+    clock.turn(seconds=fetching.LEASE.total_seconds() + 1)
     assert begin() is not None, "that worker is dead"
 
 

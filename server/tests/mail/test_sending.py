@@ -203,7 +203,7 @@ def test_a_mail_that_was_sent_is_not_sent_again(api: Api, desk: Desk) -> None:
     assert mails(api)[0]["attempts"] == 1
 
 
-def test_a_ticket_that_is_deleted_takes_its_mails_along(api: Api, desk: Desk) -> None:
+def test_a_ticket_that_is_deleted_takes_its_mails_along(api: Api, desk: Desk, clock: TurnedClock) -> None:
     with smtp_server() as box:
         api.apply("departments", name="Desk", smtp=plain(box))
         ticket = answered(api)
@@ -213,7 +213,7 @@ def test_a_ticket_that_is_deleted_takes_its_mails_along(api: Api, desk: Desk) ->
         box.to_recipient += ["451 later"]
         drain(desk)
         api.call("DELETE", f"/tickets/{ticket['number']}", status=204)
-        desk.clock.turn(hours=1)  # type: ignore[attr-defined]
+        clock.turn(hours=1)
         drain(desk)
     assert box.taken == []
     assert mails(api) == []

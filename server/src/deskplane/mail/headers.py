@@ -139,10 +139,8 @@ def address_of(text: str) -> str | None:
 
 
 def _decoded(text: str) -> str:
-    carrier = EmailMessage(policy=PATIENT)
     try:
-        carrier._headers.append(("Subject", text))  # type: ignore[attr-defined]
-        return line(str(carrier["Subject"]), 200)
+        return line(str(PATIENT.header_fetch_parse("Subject", text)), 200)
     except Exception:
         return line(text, 200)
 

@@ -15,13 +15,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.clock import Clock
-from deskplane.kernel.db import Database
+from deskplane.kernel.db import Database, execute
 from deskplane.kernel.logging import logger
 from deskplane.outbox.models import Schedule
 
@@ -136,7 +137,7 @@ class Schedules:
         if isinstance(job, ReadingJob):
             at = self._database.run(job.read, write=False)
         while not self._stopping:
-            is_mine, at = self._database.run(lambda session: self._step(session, job, taken, at), write=True)  # noqa: B023
+            is_mine, at = self._database.run(partial(self._step, job=job, taken=taken, at=at), write=True)
             if at is None:
                 return is_mine
             taken = True
@@ -195,7 +196,7 @@ class Schedules:
             )
             statement = update(Schedule).where(Schedule.name == job.name, mine)
             statement = statement.values(lease_owner=None, leased_until=None, **values)
-            if session.execute(statement).rowcount and self._told is not None:  # type: ignore[attr-defined]
+            if execute(session, statement, {}).rowcount and self._told is not None:
                 self._told(session, job.name, text)
 
         self._database.run(note, write=True)

@@ -176,8 +176,8 @@ def release(session: Session, owner: str, now: datetime) -> None:
 
 def complete(session: Session, owner: str, message_id: int) -> bool:
     """Removes a message that was dealt with; false where the lease is someone else's by now."""
-    result = session.execute(delete(Message).where(Message.id == message_id, Message.lease_owner == owner))
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    mine = delete(Message).where(Message.id == message_id, Message.lease_owner == owner)
+    return bool(execute(session, mine, {}).rowcount)
 
 
 def postpone(session: Session, owner: str, message: Claimed, error: str, now: datetime) -> None:
@@ -192,8 +192,8 @@ def postpone(session: Session, owner: str, message: Claimed, error: str, now: da
 
 def beat(session: Session, owner: str, now: datetime) -> None:
     """Says that a worker is alive; forgets those not seen for a day."""
-    changed = session.execute(update(Heartbeat).where(Heartbeat.name == owner).values(seen_at=now))
-    if not changed.rowcount:  # type: ignore[attr-defined]
+    changed = execute(session, update(Heartbeat).where(Heartbeat.name == owner).values(seen_at=now), {})
+    if not changed.rowcount:
         session.execute(insert(Heartbeat).values(name=owner, seen_at=now))
     session.execute(delete(Heartbeat).where(Heartbeat.seen_at < now - timedelta(days=1)))
 

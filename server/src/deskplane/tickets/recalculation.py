@@ -71,8 +71,11 @@ def run(database: Database, automation: Callable[[Session], Work], payload: Mapp
     database.run(let_earlier_ones_end, write=False)
     after: int | None = payload["after"]
     while after is not None:
-        start = after
-        chunk = database.run(lambda session: worked_out(automation(session), start), write=False)  # noqa: B023
+
+        def read(session: Session, start: int = after) -> Chunk:
+            return worked_out(automation(session), start)
+
+        chunk = database.run(read, write=False)
         if chunk.tickets:
             since: list[float] = []
 

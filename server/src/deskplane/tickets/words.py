@@ -39,7 +39,7 @@ def _words(gather: Callable[..., Any], of: Callable[[Any], ColumnElement[bool]])
 
 
 OF_TICKETS = "of_tickets"
-_GIVEN = {
+_GIVEN: dict[bool, Callable[[Any], ColumnElement[bool]]] = {
     True: lambda column: column.in_(select(func.json_each(bindparam(OF_TICKETS)).table_valued("value").c.value)),
     False: lambda column: column == func.any(bindparam(OF_TICKETS, type_=ARRAY(BigInteger))),
 }
@@ -51,7 +51,7 @@ _GATHERED = {
 
 def given(column: Any, *, sqlite: bool) -> ColumnElement[bool]:
     """The condition that an id is among those of `ids_given`: one statement, however many there are."""
-    return _GIVEN[sqlite](column)  # type: ignore[no-any-return]
+    return _GIVEN[sqlite](column)
 
 
 def ids_given(work: Work, ids: Sequence[int]) -> dict[str, Any]:
