@@ -126,7 +126,10 @@ def count_clocks(desk: Desk) -> None:
     desk.database.run(lambda session: sla_counts.store(session, found), write=True)
 
 
-def test_states_of_clocks_are_those_that_the_tickets_show(api: Api, desk: Desk, clock: TurnedClock) -> None:
+def test_states_of_clocks_are_those_that_the_tickets_show(
+    api: Api, desk: Desk, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sla_counts, "STEP", 4)
     api.apply(
         "sla-policies",
         name="gold",

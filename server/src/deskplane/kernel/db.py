@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Transaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -26,6 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
+from deskplane.kernel.checkpoints import BACKSTOP_PAGES, Checkpoints
 from deskplane.kernel.problem import Problem, busy
 
 T = TypeVar("T")
@@ -91,6 +92,7 @@ def _prepare_sqlite(
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-16000")
+        connection.execute(f"PRAGMA wal_autocheckpoint={BACKSTOP_PAGES}")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
             _bound_statements(connection, record, busy_seconds)
@@ -210,6 +212,7 @@ class Database:
                 patience=lambda: getattr(self._turn, "seconds", busy_seconds),
             )
             _prepare_sqlite(self.reading, begin="BEGIN", read_only=True, busy_seconds=busy_seconds)
+            self._checkpoints = Checkpoints(self.writing, self._queue.turn, busy_seconds)
         else:
             bound = int(busy_seconds * 1000)
             options = f"-c timezone=UTC {_PLANNER} -c lock_timeout={bound}ms -c statement_timeout="
@@ -240,7 +243,12 @@ class Database:
         with self._queue.turn(self.busy_seconds) as left:
             self._turn.seconds = left
             with self._written(keep) as session:
+                connection = cast(sqlite3.Connection, cast(Connection, session.bind).connection.dbapi_connection)
+                before = connection.total_changes
                 yield session
+                session.flush()
+                self._checkpoints.wrote(connection.total_changes - before)
+        self._checkpoints.move_if_due()
 
     @contextmanager
     def _read(self) -> Iterator[Session]:

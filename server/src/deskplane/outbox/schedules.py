@@ -12,6 +12,7 @@ waiting for one period at the most.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,9 @@ LEASE = timedelta(seconds=60)
 """How long a job that is between two steps stays with a worker that is not heard of."""
 RETRY = timedelta(minutes=1)
 """After how long a job that failed is tried again, unless its period is shorter."""
+BREATH = 0.005
+"""Seconds between two steps of a job. Other processes look every half of a millisecond whether SQLite's lock is free;
+who takes it again at once keeps it from them for as long as the job lasts."""
 FORGOTTEN = timedelta(days=7)
 """A job that this version does not know and that nobody ran for so long is gone."""
 
@@ -141,6 +145,7 @@ class Schedules:
             if at is None:
                 return is_mine
             taken = True
+            time.sleep(BREATH)
         self._database.run(self._release, write=True)
         return False
 

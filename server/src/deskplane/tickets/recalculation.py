@@ -81,6 +81,7 @@ def run(database: Database, automation: Callable[[Session], Work], payload: Mapp
 
             def stored(session: Session, chunk: Chunk = chunk, since: list[float] = since) -> None:
                 since.append(time.monotonic())
+                let_the_disk_follow(session)
                 write(automation(session), chunk)
 
             database.run(stored, write=True)
@@ -152,6 +153,17 @@ def _store(work: Work, tickets: Mapping[int, Anew]) -> None:
     send(_FORGET_PAUSES, [{"of_id": key} for key, anew in tickets.items() if anew.pauses is not None])
     send(_PAUSE, [row for anew in tickets.values() for row in anew.pauses or ()])
     entered(work, [row for anew in tickets.values() for row in anew.history])
+
+
+_NO_WAIT = text("SET LOCAL synchronous_commit TO off")
+
+
+def let_the_disk_follow(session: Session) -> None:
+    """On PostgreSQL the tickets' locks are held until the disk has a commit; here they need not be. What a failure of
+    the machine loses is done again: the message is done with by a commit that waits for the disk, for those before it
+    too, as does whatever builds on them."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(_NO_WAIT)
 
 
 _EARLIER = text(

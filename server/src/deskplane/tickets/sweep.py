@@ -23,7 +23,7 @@ from deskplane.tickets.draft import CLOCKS, Draft
 from deskplane.tickets.models import TicketTold
 from deskplane.tickets.queries import TICKETS, T
 
-CHUNK = 20
+CHUNK = 5
 """Tickets in one transaction: others wait for the lock meanwhile, on SQLite every writer."""
 WARNING = "sla_warning"
 BREACHED = "sla_breached"
