@@ -1,8 +1,8 @@
 """Moving SQLite's write-ahead log into the database's file without anybody waiting for it.
 
-SQLite does that by itself in the commit after which the log has a thousand pages, and on a large desk these lie all over
-the file: 100 ms at a million tickets, in which the one who commits still has the writers' turn. Here it is done after
-the turn is given back, and only the few pages that others wrote meanwhile are moved in a turn of their own: while
+SQLite does that by itself in the commit after which the log has a thousand pages, and on a large desk these lie all
+over the file: 100 ms at a million tickets, in which the one who commits still has the writers' turn. Here it is done
+after the turn is given back, and only the few pages that others wrote meanwhile are moved in a turn of their own: while
 others write without a break, the log never ends otherwise, and grows.
 
 https://www.sqlite.org/wal.html, "Avoiding Excessively Large WAL Files".
