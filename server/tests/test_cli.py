@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,56 +12,7 @@ import pytest
 from conftest import Api, settings
 from deskplane.app import create_app, make_desk
 from deskplane.migrations import head
-
-SECRET = "vX3kq9Zt7Lw2Rb8Nc5Hd1Gf6Js4Kp0Ym-Qe"
-
-
-DRIVER = """
-import json, os, sys
-from click.testing import CliRunner
-from deskplane.cli import main
-for line in sys.stdin:
-    call = json.loads(line)
-    for name in [name for name in os.environ if name.startswith("DESKPLANE_")]:
-        del os.environ[name]
-    os.environ.update(call["variables"])
-    done = CliRunner().invoke(main, call["arguments"], input=call["text"], prog_name="deskplane")
-    fault = None if done.exception is None or isinstance(done.exception, SystemExit) else repr(done.exception)
-    print(json.dumps([done.exit_code, done.stdout, done.stderr, fault]), flush=True)
-"""
-"""One process for all commands, since most of the time of each goes into imports; not pytest's own, whose logs and
-environment the commands would change."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What became of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Terminal:
-    """Where commands are typed."""
-
-    def __init__(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DESKPLANE_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(self, *arguments: str, url: str = "sqlite:///none.db", text: str = "", **variables: str) -> Done:
-        """Runs `deskplane`, and asserts that it shows neither a traceback nor the secret key."""
-        variables = {"DESKPLANE_SECRET_KEY": SECRET, "DESKPLANE_DATABASE_URL": url, **variables}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"arguments": arguments, "variables": variables, "text": text}) + "\n")
-        self.process.stdin.flush()
-        code, stdout, stderr, fault = json.loads(self.process.stdout.readline())
-        assert fault is None, f"{arguments}: {fault}"
-        assert SECRET not in stdout + stderr
-        return Done(code, stdout, stderr)
+from terminal import SECRET, Terminal, failure
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +20,6 @@ def run() -> Iterator[Terminal]:
     terminal = Terminal()
     yield terminal
     terminal.process.communicate(timeout=30)
-
-
-def failure(done: Done) -> str:
-    """The one line that a failed command says."""
-    assert done.returncode == 1, (done.stdout, done.stderr)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("deskplane: ")]
-    assert len(lines) == 1, done.stderr
-    assert done.stdout == ""
-    return lines[0].removeprefix("deskplane: ")
 
 
 def test_a_desk_is_backed_up_and_restored(run: Terminal, tmp_path: Path) -> None:
@@ -128,7 +66,7 @@ def test_every_command_explains_itself() -> None:
     assert isinstance(main, Group)
     walk(main, [])
     local = {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds", "seed"}
-    local |= {"backup", "verify", "restore"}
+    local |= {"backup", "verify", "restore", "config-example"}
     assert set(main.commands) == local | {"configuration"}
 
 
@@ -194,7 +132,7 @@ def test_a_database_that_is_not_there_or_not_ready_is_one_line(run: Terminal, tm
         assert failure(run(*arguments, url=empty)) == "database: has no tables yet; run: deskplane migrate"
     assert "run: deskplane migrate" in failure(run("worker", url=empty))
     checked = run("check", url=empty)
-    assert (checked.returncode, "run: deskplane migrate" in checked.stdout) == (1, True)
+    assert (checked.returncode, "run: deskplane migrate" in checked.stdout) == (3, True)
     (tmp_path / "text.db").write_text("this is no database, " * 100)
     assert "not a database" in failure(run("migrate", url=f"sqlite:///{tmp_path / 'text.db'}"))
     assert "No such file" in failure(run("migrate", url=f"sqlite:///{tmp_path / 'no' / 'desk.db'}"))

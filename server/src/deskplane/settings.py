@@ -219,7 +219,7 @@ def _config_file() -> Path | None:
     file = os.environ.get("DESKPLANE_CONFIG")
     if not file or not Path(file).exists():
         return None
-    text = Path(file).read_text(errors="replace")
+    text = re.sub(r"^\s*#.*$", "", Path(file).read_text(errors="replace"), flags=re.MULTILINE)
     return Path(file) if re.search(r"^\s*secret_key\s*:|://[^/\s]*:[^/\s]*@", text, re.MULTILINE) else None
 
 

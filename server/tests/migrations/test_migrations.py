@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,23 +14,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
-from conftest import DATABASES, settings
-from deskplane import migrations
+from conftest import settings
+from deskplane import __version__, migrations
 from deskplane.app import make_desk, migrate
 from deskplane.migrations.tables import metadata
 from deskplane.tickets import search
 from deskplane.tickets.models import Ticket, TicketCount, TicketPause, TicketTold
 from deskplane.tickets.triggers import POSTGRESQL as TRIGGERS_POSTGRESQL
 from deskplane.tickets.triggers import SQLITE as TRIGGERS_SQLITE
-
-
-@pytest.fixture(params=DATABASES)
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without any table."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'desk.db'}"
-    else:
-        yield request.getfixturevalue("postgres").new()
 
 
 def _indexes(connection: Any) -> dict[str, str]:
@@ -289,7 +278,7 @@ def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
 
 @pytest.mark.feature("F260")
 @pytest.mark.parametrize(("on_start", "found"), [("true", migrations.head()), ("false", None)], ids=["on", "off"])
-def test_a_server_brings_its_database_up_to_date_before_it_serves(
+def test_a_server_brings_its_database_up_to_date_before_it_serves_or_refuses_an_old_one(
     empty_url: str, on_start: str, found: str | None
 ) -> None:
     program = "from deskplane import cli, serving; serving.run = lambda settings: print('serving'); cli.main(['serve'])"
@@ -302,7 +291,14 @@ def test_a_server_brings_its_database_up_to_date_before_it_serves(
     done = subprocess.run(
         [sys.executable, "-c", program], env=os.environ | variables, capture_output=True, text=True, timeout=120
     )
-    assert (done.returncode, done.stdout) == (0, "serving\n"), done.stderr
+    if found is None:
+        assert (done.returncode, done.stdout) == (1, "")
+        assert (
+            f"is at migration none, and Deskplane {__version__} needs {migrations.head()}; run: deskplane"
+            in done.stderr
+        )
+    else:
+        assert (done.returncode, done.stdout) == (0, "serving\n"), done.stderr
     desk = make_desk(settings(empty_url))
     with desk.database.writing.connect() as connection:
         assert migrations.revision_of(connection) == found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
+from deskplane import __version__
 from deskplane.kernel.db import Database
 
 if TYPE_CHECKING:
@@ -28,10 +30,25 @@ def config() -> Config:
     return found
 
 
+@dataclass(frozen=True)
+class Step:
+    """One migration: its number, and what it is about."""
+
+    revision: str
+    title: str
+
+
+@cache
+def steps() -> tuple[Step, ...]:
+    """Every migration of this version, in their order, as their files are named."""
+    names = sorted(file.stem for file in (_PLACE / "versions").glob("[0-9]*_*.py"))
+    return tuple(Step(number, title.replace("_", " ")) for number, _, title in (name.partition("_") for name in names))
+
+
 @cache
 def known() -> tuple[str, ...]:
-    """Every migration of this version, in their order: the numbers that their files begin with."""
-    return tuple(sorted(file.name.partition("_")[0] for file in (_PLACE / "versions").glob("[0-9]*_*.py")))
+    """The numbers of all steps, in their order."""
+    return tuple(step.revision for step in steps())
 
 
 def head() -> str:
@@ -47,6 +64,32 @@ def revision_of(connection: Connection) -> str | None:
     return found
 
 
+def pending(at: str | None) -> tuple[Step, ...]:
+    """What a database at this migration still needs. Raises ValueError for one that a newer version made."""
+    require_known(at)
+    return steps() if at is None else steps()[known().index(at) + 1 :]
+
+
+def require_known(at: str | None) -> None:
+    """Raises ValueError for a database that a newer version made."""
+    if at is not None and at not in known():
+        raise ValueError(
+            f"the database is at migration {at}, which Deskplane {__version__} does not know (its newest is {head()}): "
+            "a newer version made it; run that version, or restore the backup from before its upgrade"
+        )
+
+
+def require_current(database: Database) -> None:
+    """Raises ValueError unless the database is as this version needs it. Reads only."""
+    with database.transaction(write=False) as session:
+        at = revision_of(session.connection())
+    if pending(at):
+        raise ValueError(
+            f"the database is at migration {at or 'none'}, and Deskplane {__version__} needs {head()}; "
+            "run: deskplane migrate"
+        )
+
+
 def upgrade(database: Database, to: str | None = None) -> tuple[str | None, str | None]:
     """Runs what is missing, in one transaction, however many processes ask for it at once; answers from and to."""
     to = to or head()
@@ -60,10 +103,7 @@ def upgrade(database: Database, to: str | None = None) -> tuple[str | None, str 
 def upgrade_within(connection: Connection, to: str) -> tuple[str | None, str | None]:
     """Runs what is missing in the caller's transaction; answers from and to. Raises ValueError for a newer database."""
     before = revision_of(connection)
-    if before is not None and before not in known():
-        raise ValueError(
-            f"the database is at migration {before}, which this version does not know; use the version that made it"
-        )
+    require_known(before)
     if before == to:
         return before, before
     from alembic import command
