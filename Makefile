@@ -6,7 +6,7 @@ DOCS_PORT ?= 8000
 PYTHON_RUN := sh tools/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-scale soak lint format generate docs docs-serve lock clean coverage-table
+.PHONY: help run test binary bench bench-scale soak lint format generate docs docs-serve lock clean coverage-table
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,9 @@ test: ## everything that CI checks (ONLY=step: one step; `tools/python tools/ci.
 
 lint: ## the quick gates alone: ruff, mypy, import-linter, rules of the house
 	@$(PYTHON_RUN) tools/ci.py --only ruff-check --only ruff-format --only types --only imports --only house
+
+binary: ## the server as one executable file, in dist/, with its SHA-256 and its bill of materials (AS=1.2.3: called so)
+	@$(PYTHON_RUN) tools/dev.py binary --version '$(AS)'
 
 format: ## format the Python code
 	@$(PYTHON_RUN) tools/dev.py format

@@ -1,4 +1,4 @@
-"""The smaller tasks of the Makefile: format, generate, docs, bench, bench-scale, soak, lock, clean."""
+"""The smaller tasks of the Makefile: binary, format, generate, docs, bench, bench-scale, soak, lock, clean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import toolchain
-from toolchain import DOCS, LOCKS, ROOT, RUN, TEST, Environment, ToolError, say
+from toolchain import BINARY, DOCS, LOCKS, ROOT, RUN, TEST, Environment, ToolError, say
 
 LOCK = Environment(".venv-lock", ("lock",))
 
@@ -54,6 +54,12 @@ def docs(options: argparse.Namespace) -> None:
     call([RUN.command("python"), str(ROOT / "tools" / "docs.py"), *shown])
 
 
+def binary(options: argparse.Namespace) -> None:
+    BINARY.ensure()
+    named = ["--version", options.version] if options.version else []
+    call([BINARY.command("python"), str(ROOT / "tools" / "build_binary.py"), *named])
+
+
 def bench(_options: argparse.Namespace) -> None:
     prepare()
     call([RUN.command("python"), str(ROOT / "server" / "benchmarks" / "run.py")])
@@ -78,7 +84,19 @@ def lock(_options: argparse.Namespace) -> None:
         *("--no-header", "--no-emit-index-url", "--no-emit-find-links"),
     ]
     # In this order: the later ones take the earlier ones as constraints.
-    for name in ("runtime", "build", "ansible", "test", "lint", "docs", "galaxy", "eda", "ansible-newest", "lock"):
+    for name in (
+        "runtime",
+        "build",
+        "ansible",
+        "test",
+        "lint",
+        "docs",
+        "galaxy",
+        "eda",
+        "binary",
+        "ansible-newest",
+        "lock",
+    ):
         source = (LOCKS / f"{name}.in").relative_to(ROOT)
         python = "3.12" if name == "ansible-newest" else "3.11"
         call([*compile_one, "--python-version", python, str(source), "-o", str(source.with_suffix(".txt"))])
@@ -117,6 +135,9 @@ def main() -> int:
     showing.add_argument("--serve", action="store_true")
     showing.add_argument("--port", type=int, default=8000)
     showing.set_defaults(work=docs)
+    packing = tasks.add_parser("binary")
+    packing.add_argument("--version", default="")
+    packing.set_defaults(work=binary)
     scaling = tasks.add_parser("bench-scale")
     scaling.add_argument("--tickets", type=int, default=1_000_000)
     scaling.set_defaults(work=bench_scale)

@@ -227,6 +227,7 @@ LINT = Environment(".venv-lint", ("lint",))
 DOCS = Environment(".venv-docs", ("docs",))
 GALAXY = Environment(".venv-galaxy", ("galaxy",))
 EDA = Environment(".venv-eda", ("eda",))
+BINARY = Environment(".venv-binary", ("build", "binary"))
 
 
 def find_python(versions: tuple[str, ...]) -> str | None:
