@@ -20,8 +20,8 @@ test: ## everything that CI checks (ONLY=step: one step; `tools/python tools/ci.
 lint: ## the quick gates alone: ruff, mypy, import-linter, rules of the house
 	@$(PYTHON_RUN) tools/ci.py --only ruff-check --only ruff-format --only types --only imports --only house
 
-binary: ## the server as one executable file, in dist/, with its SHA-256 and its bill of materials (AS=1.2.3: called so)
-	@$(PYTHON_RUN) tools/dev.py binary --version '$(AS)'
+binary: ## the server as one executable file, in dist/, with its SHA-256 and its bill of materials (BINARY_VERSION=1.2.3: called so)
+	@$(PYTHON_RUN) tools/dev.py binary --version '$(BINARY_VERSION)'
 
 format: ## format the Python code
 	@$(PYTHON_RUN) tools/dev.py format
