@@ -6,7 +6,7 @@ DOCS_PORT ?= 8000
 PYTHON_RUN := sh tools/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test binary bench bench-scale soak lint format generate docs docs-serve lock clean coverage-table
+.PHONY: help run test binary molecule bench bench-scale soak lint format generate docs docs-serve lock clean coverage-table
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -22,6 +22,9 @@ lint: ## the quick gates alone: ruff, mypy, import-linter, rules of the house
 
 binary: ## the server as one executable file, in dist/, with its SHA-256 and its bill of materials (BINARY_VERSION=1.2.3: called so)
 	@$(PYTHON_RUN) tools/dev.py binary --version '$(BINARY_VERSION)'
+
+molecule: ## try the roles on machines with a booted systemd, as root (SCENARIO=default: one; TASK=converge: one step)
+	@$(PYTHON_RUN) tools/molecule.py $(SCENARIO) $(if $(TASK),--task '$(TASK)')
 
 format: ## format the Python code
 	@$(PYTHON_RUN) tools/dev.py format

@@ -92,6 +92,7 @@ def lock(_options: argparse.Namespace) -> None:
         "lint",
         "docs",
         "galaxy",
+        "molecule",
         "eda",
         "binary",
         "ansible-newest",
