@@ -1,15 +1,16 @@
 """Matching open tickets anew after policies, calendars or customers changed, a chunk at a time.
 
-What becomes of a chunk is worked out in a transaction that only reads. The one that writes it looks whether the tickets
-are still what they were, and so waits for nothing: others wait for a few short statements of it, on SQLite, where there
-is one writer at a time, all of them; and between two chunks everybody has his turn.
+What becomes of some chunks is worked out in a transaction that only reads. The ones that write them look whether the
+tickets are still what they were, and so wait for nothing: others wait for a few short statements of them, on SQLite,
+where there is one writer at a time, all of them; and between two chunks everybody has his turn.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, delete, insert, select, text, update
@@ -30,6 +31,8 @@ from deskplane.tickets.queries import TICKETS, T
 RECALCULATE = "tickets.recalculate"
 CHUNK = 25
 """Tickets that are written in one transaction."""
+AHEAD = 10
+"""Chunks that are worked out at once: policies and calendars are read once for all of them."""
 
 _IS_OPEN = T.status.not_in(ENDED)
 _OF_PROMISES = ("response_", "resolution_", "sla_", "effective_")
@@ -64,6 +67,12 @@ class Chunk:
     revision: int
     tickets: dict[int, Anew]
 
+    def pieces(self) -> Iterator[Chunk]:
+        """What is written in one transaction each."""
+        pairs = iter(self.tickets.items())
+        while piece := dict(islice(pairs, CHUNK)):
+            yield Chunk(self.revision, piece)
+
 
 def run(database: Database, automation: Callable[[Session], Work], payload: Mapping[str, Any]) -> None:
     """Deals with one message: every open ticket that was matched under an earlier revision. May be done again."""
@@ -75,8 +84,8 @@ def run(database: Database, automation: Callable[[Session], Work], payload: Mapp
         def read(session: Session, start: int = after) -> Chunk:
             return worked_out(automation(session), start)
 
-        chunk = database.run(read, write=False)
-        if chunk.tickets:
+        found = database.run(read, write=False)
+        for chunk in found.pieces():
             since: list[float] = []
 
             def stored(session: Session, chunk: Chunk = chunk, since: list[float] = since) -> None:
@@ -87,7 +96,7 @@ def run(database: Database, automation: Callable[[Session], Work], payload: Mapp
             database.run(stored, write=True)
             held.append(time.monotonic() - since[-1])
             count += len(chunk.tickets)
-        after = max(chunk.tickets, default=None)
+        after = max(found.tickets, default=None)
     longest, all_seconds = round(max(held) * 1000, 1), round(time.monotonic() - begun, 1)
     logger.info("service levels matched anew", tickets=count, seconds=all_seconds, longest_write_milliseconds=longest)
 
@@ -95,7 +104,7 @@ def run(database: Database, automation: Callable[[Session], Work], payload: Mapp
 def worked_out(work: Work, after: int) -> Chunk:
     """What becomes of the next tickets behind this id."""
     revision = current_revision(work)
-    behind = select(T.id).where(T.id > after, _IS_OPEN, T.sla_revision < revision).order_by(T.id).limit(CHUNK)
+    behind = select(T.id).where(T.id > after, _IS_OPEN, T.sla_revision < revision).order_by(T.id).limit(AHEAD * CHUNK)
     ids = execute(work.session, behind, {}).scalars().all()
     return Chunk(revision, _matched(work, service.loaded(work, T.id.in_(ids))) if ids else {})
 
