@@ -66,9 +66,12 @@ def key() -> None:
 @click.option("--name", required=True, help="Name of the key.")
 @click.option("--scope", "scopes", multiple=True, help="Limit the key to this permission; may be repeated.")
 @click.option("--if-missing", is_flag=True, help="Print nothing, and end well, if the user has a key of that name.")
+@click.option("--replace", is_flag=True, help="End the key of that name, if the user has one, and make it anew.")
 @click.pass_obj
 @clean_errors
-def create_key(config: str | None, username: str, name: str, scopes: tuple[str, ...], if_missing: bool) -> None:
+def create_key(
+    config: str | None, username: str, name: str, scopes: tuple[str, ...], if_missing: bool, replace: bool
+) -> None:
     """Make an API key and print it, alone, on standard output. It is shown once."""
     from deskplane.app import make_desk
     from deskplane.people import keys, service
@@ -84,7 +87,9 @@ def create_key(config: str | None, username: str, name: str, scopes: tuple[str, 
     def work(session: Any) -> str | None:
         owner = service.find_user(session, username)
         made = desk.command_line(session)
-        if keys.exists(session, owner.id, name):
+        if replace:
+            keys.apply(made, owner.id, [{"name": name, "state": "absent"}])
+        elif keys.exists(session, owner.id, name):
             return None
         found = keys.make(made, owner.id, wanted)
         made.change_configuration()
