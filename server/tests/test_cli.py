@@ -88,7 +88,9 @@ def test_a_fresh_desk_is_set_up_step_by_step_and_each_step_can_be_repeated(run: 
     assert "already" in failure(run("key", "create", "--user", "boss", "--name", "ci", url=database_url))
     assert run("user", "promote", "boss", url=database_url).returncode == 0
     assert _works(database_url, key.stdout.strip())
-    anew = run("key", "create", "--user", "boss", "--name", "ci", "--scope", "labels:manage", "--replace", url=database_url)
+    anew = run(
+        "key", "create", "--user", "boss", "--name", "ci", "--scope", "labels:manage", "--replace", url=database_url
+    )
     assert anew.returncode == 0
     assert _works(database_url, anew.stdout.strip(), label="y")
     assert _status(database_url, key.stdout.strip()) == 401, "the one that was there before still works"
@@ -104,7 +106,10 @@ def _status(url: str, key: str) -> int:
 def _works(url: str, key: str, label: str = "x") -> bool:
     desk = make_desk(settings(url))
     api = Api(create_app(desk).test_client(), key, desk)
-    found = [api.request("POST", "/labels/apply", {"name": label}).status_code, api.request("GET", "/users").status_code]
+    found = [
+        api.request("POST", "/labels/apply", {"name": label}).status_code,
+        api.request("GET", "/users").status_code,
+    ]
     desk.database.dispose()
     return found == [201, 403]
 
