@@ -75,7 +75,7 @@ notes:
   - "Setting C(backup.schedule): When backups are made; null for never. Five fields as in cron, in UTC: V(30 2 * * *)\
     \ is every night at half past two."
   - "Setting C(backup.keep): How many backups are kept. Default: C(7)."
-  - "Setting C(backup.offsite_url): Where a copy of each backup goes; null for nowhere."
+  - "Setting C(backup.offsite_url): Address below which a copy of each backup is put, with PUT; null for nowhere."
   - "Setting C(branding.company_name): The company's name, as people see it."
   - "Setting C(branding.logo): Address of the company's logo, as people see it."
   - "Setting C(locale.default): Language of people who chose none, as a BCP 47 tag. Default: C(en)."

@@ -13,7 +13,7 @@ BESIDE = {"last_used_at", "seen_at"}
 """Columns that any request may touch: a key's last use, a worker's sign of life."""
 
 
-COUNTED = {"public_api_windows", "public_api_usage"}
+COUNTED = {"rate_counts", "public_api_usage"}
 """Tables in which the requests themselves are counted, also those that are refused."""
 
 

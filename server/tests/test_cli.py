@@ -164,6 +164,7 @@ def test_a_database_of_a_newer_version_is_left_alone(run: Terminal, tmp_path: Pa
     assert run("migrate", url=f"sqlite:///{path}").stdout == f"migrated from nothing to {head()}\n"
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_floor SET migration = '9999'")
     for command in ("migrate", "serve"):
         assert "does not know" in failure(run(command, url=f"sqlite:///{path}"))
 

@@ -84,6 +84,7 @@ def test_every_command_refuses_a_database_of_a_newer_version(run: Terminal, tmp_
     assert run("migrate", url=url).returncode == 0
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_floor SET migration = '9999'")
     refused = (
         f"the database is at migration 9999, which Deskplane {__version__} does not know (its newest is "
         f"{migrations.head()}): a newer version made it; "
@@ -97,6 +98,20 @@ def test_every_command_refuses_a_database_of_a_newer_version(run: Terminal, tmp_
     found = run("check", "--json", url=url)
     told = json.loads(found.stdout)["database"]
     assert (found.returncode, told["state"], told["revision"], told["pending"]) == (4, "newer", "9999", [])
+
+
+def test_a_database_that_a_newer_version_only_added_to_is_good_enough(run: Terminal, tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    url = f"sqlite:///{path}"
+    assert run("migrate", url=url).returncode == 0
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    found = run("check", "--json", url=url)
+    told = json.loads(found.stdout)["database"]
+    assert (found.returncode, told["state"], told["revision"], told["pending"]) == (0, "ahead", "9999", [])
+    for command in (["migrate"], ["migrate", "--plan"]):
+        assert run(*command, url=url).stdout == "already at 9999\n"
+    assert "make it with the newer one" in failure(run("backup", "-", url=url))
 
 
 def test_what_is_wrong_with_the_settings_is_told_to_machines_too(run: Terminal, tmp_path: Path) -> None:

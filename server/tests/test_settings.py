@@ -10,6 +10,7 @@ import pytest
 from deskplane.settings import SettingsError, findings, load, require_safe
 
 SECRET = "vX3kq9Zt7Lw2Rb8Nc5Hd1Gf6Js4Kp0Ym-Qe"
+REMOTE = "postgresql+psycopg://desk@db.example/desk"
 CANARY = "canary-Xy7Qw2"
 
 
@@ -52,6 +53,32 @@ def test_good_settings_have_no_finding() -> None:
         ({"secret_key": SECRET, "database_url": "sqlite:///"}, "database_url: "),
         ({"secret_key": SECRET, "database_url": f"postgresql+psycopg://a:{CANARY}@h:x/d"}, "database_url: "),
         ({"secret_key": SECRET, "database_url": f"postgresql+psycopg://a:{CANARY}@h"}, "database_url: "),
+        (
+            {"secret_key": SECRET, "database_tls": "require"},
+            "database_tls: is set, and SQLite is no server; take database_tls… out of the settings",
+        ),
+        (
+            {"secret_key": SECRET, "database_url": f"{REMOTE}?sslmode=require", "database_tls": "verify-full"},
+            "database_tls: is said in database_url, too; take what begins with ssl out of database_url",
+        ),
+        (
+            {"secret_key": SECRET, "database_url": REMOTE, "database_tls": "verify-ca"},
+            "database_tls: verify-ca believes whatever host the authority signed for; set database_tls_root_",
+        ),
+        (
+            {
+                "secret_key": SECRET,
+                "database_url": REMOTE,
+                "database_tls": "require",
+                "database_tls_root_certificate": "/dev/null",
+            },
+            "database_tls_root_certificate: is set, and nothing would be compared with it; set database_tls to ver",
+        ),
+        (
+            {"secret_key": SECRET, "database_url": REMOTE, "database_tls_root_certificate": "/no/such.pem"},
+            "database_tls_root_certificate: /no/such.pem cannot be read; name a file with certificates in PEM",
+        ),
+        ({"secret_key": SECRET, "database_tls": "allow"}, "database_tls: "),
         ({"secret_key_file": "no/such/file"}, "secret_key_file: cannot be read"),
         ({"secret_key": SECRET, "workers": 0}, "workers: "),
         ({"secret_key": SECRET, "threads": "many"}, "threads: "),
@@ -126,3 +153,36 @@ def test_development_needs_a_secret_only_and_production_is_the_default() -> None
     require_safe(load(secret_key="short", debug=True, environment="development"))
     assert load(secret_key=SECRET).environment == "production"
     assert "not set" in _refusal(environment="development")
+
+
+SYSTEM = {"sslmode": "verify-full", "sslrootcert": "system"}
+
+
+@pytest.mark.feature("F264")
+@pytest.mark.parametrize(
+    ("url", "values", "found"),
+    [
+        ("sqlite:////desk.db", {}, {}),
+        (REMOTE, {}, SYSTEM),
+        ("postgresql+psycopg://desk@10.0.0.7:5433/desk", {}, SYSTEM),
+        ("postgresql+psycopg://desk@/desk?host=/run/postgresql", {}, {}),
+        ("postgresql+psycopg://desk@/desk?host=db.example", {}, SYSTEM),
+        ("postgresql+psycopg://desk@/desk?host=/run/postgresql&host=db.example", {}, SYSTEM),
+        ("postgresql+psycopg://desk@localhost/desk", {}, {}),
+        ("postgresql+psycopg://desk@127.0.0.1/desk", {}, {}),
+        ("postgresql+psycopg://desk@[::1]/desk", {}, {}),
+        (f"{REMOTE}?sslmode=require", {}, {}),
+        (REMOTE, {"database_tls": "disable"}, {"sslmode": "disable"}),
+        (REMOTE, {"database_tls": "require"}, {"sslmode": "require"}),
+        (REMOTE, {"database_tls_root_certificate": "/ca.pem"}, {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}),
+        (
+            "postgresql+psycopg://desk@localhost/desk",
+            {"database_tls": "verify-ca", "database_tls_root_certificate": "/ca.pem"},
+            {"sslmode": "verify-ca", "sslrootcert": "/ca.pem"},
+        ),
+    ],
+)
+def test_a_database_on_another_machine_must_show_who_it_is(
+    url: str, values: dict[str, str], found: dict[str, str]
+) -> None:
+    assert load(secret_key=SECRET, database_url=url, **values).database_arguments() == found

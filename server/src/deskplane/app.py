@@ -15,7 +15,8 @@ from deskplane import migrations, system
 from deskplane.alerts import api as alerts_api
 from deskplane.alerts import service as alerts
 from deskplane.backup import api as backup_api
-from deskplane.backup.schedule import TOPIC as BACK_UP
+from deskplane.backup import offsite, schedule
+from deskplane.backup.offsite import Copies
 from deskplane.backup.schedule import Backups
 from deskplane.configuration import api as configuration_api
 from deskplane.configuration import by_hand, history
@@ -32,7 +33,7 @@ from deskplane.desks.schemas import DEPARTMENT, LABEL, SETTING, TICKET_TYPE
 from deskplane.desks.service import ship_settings, ship_workflows
 from deskplane.desks.templates import EMAIL_TEMPLATE, TEMPLATE
 from deskplane.desks.workflows import WORKFLOW, keep_shipped_workflows
-from deskplane.kernel import http, idempotency
+from deskplane.kernel import http, idempotency, limits
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock, SystemClock
 from deskplane.kernel.crypto import Vault
@@ -170,14 +171,22 @@ class Desk:
 
 def make_desk(settings: Settings, clock: Clock | None = None) -> Desk:
     """Opens the database. Raises ValueError or SettingsError for settings that cannot work."""
-    database = Database(settings.database_url, busy_seconds=settings.busy_seconds, pool_size=settings.threads + 2)
+    database = Database(
+        settings.database_url,
+        busy_seconds=settings.busy_seconds,
+        pool_size=settings.threads + 2,
+        arguments=settings.database_arguments(),
+    )
     vault, outside = Vault([settings.secret()]), Client(settings.webhook_networks)
     return Desk(settings, database, vault, clock or SystemClock(), make_registry(), Kept(), outside)
 
 
 def migrate(desk: Desk) -> tuple[str | None, str | None]:
-    """Brings the database up to date, with the roles and settings that this version knows; answers from and to."""
+    """Brings the database up to date, with the roles and settings that this version knows; answers from and to. What a
+    newer version shipped stays."""
     found = migrations.upgrade(desk.database)
+    if found[1] != migrations.head():
+        return found
 
     def ship(session: Session) -> None:
         shipped = (ship_roles, ship_workflows, ship_settings)
@@ -240,6 +249,9 @@ def make_worker(desk: Desk) -> Worker:
     backups = Backups(
         desk.database, desk.vault, desk.automation, settings.backup_directory, settings.backup_passphrase_file
     )
+    copies = Copies(
+        desk.database, desk.automation, settings.backup_directory, settings.backup_offsite_authorization_file
+    )
     jobs: list[AnyJob] = [
         Job("backups", timedelta(minutes=1), backups.ask_if_due),
         LongJob(
@@ -259,6 +271,7 @@ def make_worker(desk: Desk) -> Worker:
             timedelta(minutes=10),
             lambda session: idempotency.forget_old(session, desk.clock.now()),
         ),
+        Job("rate counts", timedelta(minutes=10), lambda session: limits.forget_old(session, desk.clock.now())),
         Job(
             "usage of the public API",
             timedelta(hours=1),
@@ -282,7 +295,8 @@ def make_worker(desk: Desk) -> Worker:
         incoming.TOPIC: Intake(desk.database, desk.automation, mail_tasks.answer),
         fetching.TOPIC: Fetching(desk.database, desk.automation),
         **mail_tasks.handlers(desk.database, desk.automation),
-        BACK_UP: backups.make,
+        schedule.TOPIC: backups.make,
+        offsite.TOPIC: copies.send,
         deliveries.DELIVER: deliveries.Courier(desk.database, desk.automation, desk.outside, _change_webhook),
     }
 
@@ -294,4 +308,12 @@ def make_worker(desk: Desk) -> Worker:
             detail = f"the periodic job {job!r} failed and is tried again; the worker's log has the whole of: {error}"
             alerts.raise_alert(work, "job_failing", job, detail)
 
-    return Worker(desk.database, desk.clock, handlers, jobs, threads=settings.worker_threads, told=tell_job)
+    return Worker(
+        desk.database,
+        desk.clock,
+        handlers,
+        jobs,
+        threads=settings.worker_threads,
+        told=tell_job,
+        not_here=() if settings.backup_directory else (schedule.LANE, offsite.LANE),
+    )

@@ -6,15 +6,23 @@ import gc
 import logging
 import os
 import socket
+from functools import partial
+from threading import Timer
+from types import FrameType
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import multiprocess
 
 from deskplane.app import create_app, make_desk
+from deskplane.kernel.leaving import leaving
 from deskplane.settings import Settings, SettingsError
+
+IN_FLIGHT = 30
+"""Seconds that requests in flight have to end, once the server lets nobody in."""
 
 
 class Log(GunicornLogger):  # type: ignore[misc]
@@ -25,6 +33,39 @@ class Log(GunicornLogger):  # type: ignore[misc]
         self.error_log.setLevel(self.loglevel)
         self.error_log.handlers[:] = []
         self.error_log.propagate = True
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's worker with threads, which loses nobody as it leaves: who is connected is served, whether he was
+    accepted yet or not, and who comes later is refused at once, so that a proxy goes to the next server."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: from now on `/readyz` says 503, and after `drain_seconds` nobody new is let in."""
+        if leaving.is_set():
+            return
+        leaving.set()
+        stop = partial(super().handle_exit, sig, frame)
+        if seconds := self.app.settings.drain_seconds:
+            waiting = Timer(seconds, stop)
+            waiting.daemon = True
+            waiting.start()
+        else:
+            stop()
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            self._shut_the_door()
+
+    def _shut_the_door(self) -> None:
+        """Takes in who waits at the door, and closes it. A socket that stays open lets others connect and send, and
+        resets them when it is closed at last: a proxy may not repeat what it sent."""
+        for listener in self.sockets:
+            served = -1
+            while served != self.nr_conns:
+                served = self.nr_conns
+                self.accept(listener)
+            listener.close()
 
 
 class Application(BaseApplication):  # type: ignore[misc]
@@ -40,9 +81,9 @@ class Application(BaseApplication):  # type: ignore[misc]
             "bind": settings.bind,
             "workers": settings.workers,
             "threads": settings.threads,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "timeout": 120,
-            "graceful_timeout": 30,
+            "graceful_timeout": settings.drain_seconds + IN_FLIGHT,
             "keepalive": 75,
             "backlog": 512,
             # room for a filter of the longest name, percent-encoded

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 LEAST_SECRET = 32
@@ -42,6 +43,17 @@ class Settings(BaseSettings):
         description="The database: C(sqlite:////path/desk.db), or C(postgresql+psycopg://user:password@host/database) "
         "(PostgreSQL 15 or newer).",
     )
+    database_tls: Literal["disable", "require", "verify-ca", "verify-full"] | None = Field(
+        None,
+        description="How the connection to PostgreSQL is protected: C(disable) not at all, C(require) by encryption "
+        "alone, C(verify-ca) also by a certificate of a known authority, C(verify-full) by one for that host. Unset it "
+        "is C(verify-full) for a server on another machine, and what the server offers on this one.",
+    )
+    database_tls_root_certificate: Path | None = Field(
+        None,
+        description="File with the certificates of the authorities that are believed for PostgreSQL; without it those "
+        "of the system.",
+    )
     secret_key: str | None = Field(
         None,
         description="At least 32 random characters that seal secrets and sign cursors; better in a file of its own.",
@@ -52,6 +64,13 @@ class Settings(BaseSettings):
     bind: str = Field("127.0.0.1:8080", pattern=ADDRESS, description="Address and port that the server listens on.")
     workers: int = Field(2, ge=1, le=64, description="Server processes.")
     threads: int = Field(4, ge=1, le=64, description="Requests that each process serves at once.")
+    drain_seconds: int = Field(
+        0,
+        ge=0,
+        le=300,
+        description="How many seconds a server that is asked to stop goes on letting requests in, while C(/readyz) "
+        "says 503: for balancers that look at that; 0 where the proxy tries the next server by itself.",
+    )
     worker_threads: int = Field(
         16, ge=2, le=256, description="How many webhooks, mailboxes and the like each worker process serves at once."
     )
@@ -85,6 +104,11 @@ class Settings(BaseSettings):
     backup_passphrase_file: Path | None = Field(
         None, description="File that holds the passphrase with which those backups are sealed; without it they are not."
     )
+    backup_offsite_authorization_file: Path | None = Field(
+        None,
+        description="File whose first line is sent as the header Authorization to the address of the setting "
+        "C(backup.offsite_url), such as C(Bearer …) or C(Basic …).",
+    )
     debug: bool = Field(False, description="For development; refused in production.")
 
     @field_validator("webhook_networks", mode="before")
@@ -107,6 +131,16 @@ class Settings(BaseSettings):
             sources += (YamlConfigSettingsSource(settings_cls, yaml_file=Path(file)),)
         return sources
 
+    def database_arguments(self) -> dict[str, str]:
+        """What libpq is told of TLS besides the address; nothing for SQLite, and where the address says it itself."""
+        url = make_url(self.database_url)
+        if url.get_backend_name() == "sqlite" or (self.database_tls is None and "sslmode" in url.query):
+            return {}
+        mode = self.database_tls or ("verify-full" if is_elsewhere(url) else None)
+        if mode is None or not mode.startswith("verify"):
+            return {} if mode is None else {"sslmode": mode}
+        return {"sslmode": mode, "sslrootcert": str(self.database_tls_root_certificate or "system")}
+
     def secret(self) -> str:
         """The secret key, from wherever it is kept. Raises SettingsError."""
         if self.secret_key:
@@ -124,17 +158,22 @@ class Settings(BaseSettings):
         return found
 
 
-def read_passphrase(path: Path) -> str:
-    """The first line of a file. Raises SettingsError."""
+def first_line(path: Path, what: str) -> str:
+    """The first line of a file that holds a secret, which is `what`. Raises SettingsError."""
     try:
         found = path.read_text().partition("\n")[0]
     except OSError as error:
-        raise SettingsError(f"the passphrase cannot be read: {error.strerror}: {error.filename}") from None
+        raise SettingsError(f"{what} cannot be read: {error.strerror}: {error.filename}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"the passphrase cannot be read: {path} is not text") from None
+        raise SettingsError(f"{what} cannot be read: {path} is not text") from None
     if not found:
-        raise SettingsError(f"the passphrase is empty: {path}")
+        raise SettingsError(f"{what} is empty: {path}")
     return found
+
+
+def read_passphrase(path: Path) -> str:
+    """The first line of a file. Raises SettingsError."""
+    return first_line(path, "the passphrase")
 
 
 class SettingsError(Exception):
@@ -202,7 +241,38 @@ def findings(settings: Settings) -> list[Finding]:
                 "use sqlite:////path/desk.db or postgresql+psycopg://user:password@host/database",
             )
         )
-    return found
+        return found
+    return [*found, *_tls_findings(settings)]
+
+
+def is_elsewhere(url: URL) -> bool:
+    """Whether a PostgreSQL is on another machine, as far as its address says."""
+    more = url.query.get("host", ())
+    hosts = [url.host, *([more] if isinstance(more, str) else more)]
+    names = [host.strip("[]") for host in hosts if host and not host.startswith("/")]
+    return any(name != "localhost" and name != "::1" and not name.startswith("127.") for name in names)
+
+
+def _tls_findings(settings: Settings) -> Iterator[Finding]:
+    mode, root, url = settings.database_tls, settings.database_tls_root_certificate, make_url(settings.database_url)
+    setting = "database_tls"
+    if url.get_backend_name() == "sqlite":
+        if mode or root:
+            yield Finding(setting, "is set, and SQLite is no server", "take database_tls… out of the settings")
+        return
+    if (mode or root) and any(name.startswith("ssl") for name in url.query):
+        yield Finding(setting, "is said in database_url, too", "take what begins with ssl out of database_url")
+    if mode == "verify-ca" and root is None:
+        yield Finding(
+            setting, "verify-ca believes whatever host the authority signed for", "set database_tls_root_certificate"
+        )
+    if root is None:
+        return
+    setting = "database_tls_root_certificate"
+    if mode in ("disable", "require") or (mode is None and not is_elsewhere(url)):
+        yield Finding(setting, "is set, and nothing would be compared with it", "set database_tls to verify-full")
+    if not os.access(root, os.R_OK):
+        yield Finding(setting, f"{root} cannot be read", "name a file with certificates in PEM")
 
 
 def _is_database(url: str) -> bool:
@@ -227,6 +297,6 @@ def require_safe(settings: Settings) -> None:
     """Raises SettingsError with all findings, one a line. Tests and development only need a secret that is there."""
     found = findings(settings)
     if settings.environment != "production":
-        found = [finding for finding in found if finding.setting == "database_url" or "not set" in finding.detail]
+        found = [finding for finding in found if finding.setting.startswith("database_") or "not set" in finding.detail]
     if found:
         raise SettingsError("\n".join(str(finding) for finding in found))

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from deskplane import __version__, gauges
+from deskplane import __version__, gauges, migrations
 from deskplane.kernel import metrics, openapi
+from deskplane.kernel.leaving import leaving
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import Problem
-from deskplane.migrations import head, revision_of
 from deskplane.outbox import schedules
 from deskplane.outbox import service as outbox
 
@@ -29,15 +29,13 @@ def healthz(call: Call) -> Reply:
 
 def readyz(call: Call) -> Reply:
     """Database, migrations, worker. Without a worker requests are served all the same, so that it only tells."""
+    if leaving.is_set():
+        raise Problem(503, "stopping", "this server was asked to stop; ask another one", headers={"Retry-After": "1"})
     call.session.execute(text("SELECT 1"))
-    found = revision_of(call.session.connection())
-    if found != head():
-        raise Problem(
-            503,
-            "not_migrated",
-            f"the database is at migration {found}, this version needs {head()}; run: deskplane migrate",
-            headers={"Retry-After": "5"},
-        )
+    try:
+        found = migrations.require_fit(call.session.connection())
+    except ValueError as error:
+        raise Problem(503, "not_migrated", str(error), headers={"Retry-After": "5"}) from None
     now = call.clock.now()
     alive = outbox.workers_alive(call.session, now)
     waits = outbox.backlogs(call.session, now)

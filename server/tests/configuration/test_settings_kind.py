@@ -64,7 +64,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("session.idle_minutes", -1, "out_of_range"),
     ("mfa.required_for_admins", 1, "wrong_type"),
     ("backup.offsite_url", "ftp://copies.example", "bad_format"),
-    ("backup.offsite_url", "s3://key:secret@copies.example", "credentials"),
+    ("backup.offsite_url", "s3://copies.example/desk", "bad_format"),
+    ("backup.offsite_url", "https://key:secret@copies.example", "credentials"),
     ("backup.schedule", "daily", "bad_format"),
     ("backup.schedule", "60 2 * * *", "bad_format"),
     ("backup.schedule", "0 24 * * *", "bad_format"),
@@ -84,7 +85,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("session.idle_minutes", "2h", 120),
     ("backup.schedule", " 30  2 * JAN-mar,12 Mon-Fri ", "30 2 * jan-mar,12 mon-fri"),
     ("backup.schedule", "*/15 8-18/2 1,15 * 0-7", "*/15 8-18/2 1,15 * 0-7"),
-    ("backup.offsite_url", "S3://Bucket.example/Desk", "s3://bucket.example/Desk"),
+    ("backup.offsite_url", "HTTPS://Copies.example/Desk", "https://copies.example/Desk"),
     ("ai.url", None, None),
 ]
 

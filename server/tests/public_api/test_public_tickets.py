@@ -11,7 +11,7 @@ from sqlalchemy import select
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
 from deskplane.public_api import service
-from deskplane.public_api.models import Usage, Window
+from deskplane.public_api.models import Usage
 from dumps import dump
 
 PATH = "/public/v1/tickets"
@@ -183,4 +183,3 @@ def test_what_a_key_used_is_metered_by_the_day(api: Api, program: Api, clock: Tu
     desk.database.run(lambda session: service.forget_old(desk.automation(session)), write=True)
     with desk.database.transaction(write=False) as session:
         assert session.execute(select(Usage.day)).scalars().all() == ["2026-03-03"]
-        assert session.execute(select(Window.key_id)).scalars().all() == []

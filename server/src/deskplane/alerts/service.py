@@ -24,6 +24,7 @@ KINDS = {
     "mail_quota": "A customer has had its mails of the month; the key is the customer's id.",
     "mail_server": "An SMTP server cannot be used; the key is the department's id, or desk.",
     "backup_failing": "No backup could be made by schedule; the key is C(backup).",
+    "backup_copy_failing": "A backup could not be copied elsewhere; the key is C(backup copy).",
     "agent_quota": "A customer has more agents than its quota allows; the key is the customer's id.",
     "mailbox": "A department's mailbox cannot be read; the key is the department's id.",
     "job_failing": "A periodic job failed and is tried again; the key is the job's name.",

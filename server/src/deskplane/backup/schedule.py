@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from deskplane.alerts import service as alerts
-from deskplane.backup import files, snapshot
+from deskplane.backup import files, offsite, snapshot
 from deskplane.desks.schedule import next_after
 from deskplane.desks.settings import setting
 from deskplane.kernel.crypto import Vault
@@ -58,19 +58,26 @@ class Backups:
         """Makes one backup, and takes the oldest away. What fails is an alert until one succeeds."""
         try:
             with self._database.transaction(write=False) as session:
-                self._write(self._automation(session))
+                path = self._write(self._automation(session))
         except Exception as error:
             detail = f"no backup could be made, and it is tried again: {error}"
             self._database.run(
                 lambda session: alerts.raise_alert(self._automation(session), ALERT, LANE, detail), write=True
             )
             raise
-        return lambda session: alerts.clear_alert(self._automation(session), ALERT, LANE)
 
-    def _write(self, work: Work) -> None:
+        def finish(session: Session) -> None:
+            work = self._automation(session)
+            alerts.clear_alert(work, ALERT, LANE)
+            offsite.ask(work, path.name)
+
+        return finish
+
+    def _write(self, work: Work) -> Path:
         if self._directory is None:
-            raise ValueError("this worker has no backup_directory, and another has; give all of them the same one")
+            raise ValueError("this worker has no backup_directory")
         passphrase = read_passphrase(self._passphrase_file) if self._passphrase_file is not None else None
         path = self._directory / files.name_of(work.clock.now(), sealed=passphrase is not None)
         files.put(path, lambda file: snapshot.write(work.session, file, work.clock, self._vault, passphrase))
         files.prune(self._directory, setting(work, "backup.keep"))
+        return path

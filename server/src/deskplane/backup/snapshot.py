@@ -29,11 +29,12 @@ from deskplane.backup.archive import ArchiveWriter
 from deskplane.kernel.clock import Clock, rfc3339
 from deskplane.kernel.columns import Instant, Json, Span
 from deskplane.kernel.crypto import Vault
-from deskplane.migrations import head, revision_of
+from deskplane.kernel.problem import Problem
+from deskplane.migrations import head, require_fit, revision_of
 from deskplane.migrations.tables import metadata
 
-LEFT_OUT = frozenset({"workers"})
-"""Tables that say what runs now, and nothing of the desk."""
+LEFT_OUT = frozenset({"workers", "schema_floor", "rate_counts"})
+"""Tables that say what runs now or what the tables are like, and nothing of the desk."""
 SEALED_WITH = b"backup: the secret key that the secrets in it are sealed with"
 _ROWS, _ROWS_OF_BYTES = 500, 8
 _PART = 4 * 1024 * 1024
@@ -69,12 +70,20 @@ def write(
 ) -> dict[str, int]:
     """Writes all that the session's transaction sees, which must be one snapshot; answers the rows of each table.
 
-    Raises ValueError where the database is not at this version's migration.
+    Raises Problem 503 where the database is not at this version's migration.
     """
     connection = session.connection()
     found = revision_of(connection)
     if found != head():
-        raise ValueError(f"the database is at migration {found}, this version needs {head()}; run: deskplane migrate")
+        try:
+            require_fit(connection)
+            # what a newer version added would be missing
+            reason = (
+                f"the database is at migration {found}, and this version knows {head()}; make it with the newer one"
+            )
+        except ValueError as error:
+            reason = str(error)
+        raise Problem(503, "not_migrated", reason)
     header = {
         "version": __version__,
         "created_at": rfc3339(clock.now()),

@@ -26,34 +26,55 @@ WRONG, TO_MIGRATE, TOO_NEW = 1, 3, 4
 @click.pass_obj
 @clean_errors
 def migrate(config: str | None, plan: bool) -> None:
-    """Bring the database up to date. One that a newer version made is refused, and left as it is."""
+    """Bring the database up to date. One that a newer version made is left as it is, and refused where this one cannot
+    work on it."""
     from deskplane.app import make_desk
     from deskplane.app import migrate as run
 
     settings = settings_of(config)
     if plan:
-        at = _revision(settings)
-        for step in migrations.pending(at):
+        found = _standing(settings)
+        for step in found.pending():
             click.echo(f"{step.revision} {step.title}")
-        if at == migrations.head():
-            click.echo(f"already at {at}")
+        if not found.pending():
+            click.echo(f"already at {found.at}")
         return
     before, after = run(make_desk(settings))
     click.echo(f"already at {after}" if before == after else f"migrated from {before or 'nothing'} to {after}")
 
 
-def _revision(settings: Settings) -> str | None:
-    """The migration that the database is at, and None for one that is empty or not there. It makes no file."""
-    database = Database(settings.database_url, busy_seconds=settings.busy_seconds, pool_size=1)
+@dataclass(frozen=True)
+class _Standing:
+    """The migration that a database is at, None for one that is empty or not there; and whether it is one that a newer
+    version made, which this one can work on all the same."""
+
+    at: str | None
+    is_ahead: bool = False
+
+    def pending(self) -> tuple[migrations.Step, ...]:
+        """What is to be done. Raises ValueError where a newer version made it, and this one cannot work on it."""
+        return () if self.is_ahead else migrations.pending(self.at)
+
+
+def _standing(settings: Settings) -> _Standing:
+    """Where the database stands. Makes no file."""
+    database = Database(
+        settings.database_url,
+        busy_seconds=settings.busy_seconds,
+        pool_size=1,
+        arguments=settings.database_arguments(),
+    )
     try:
         if database.is_sqlite:
             path = Path(database.url.database or "")
             if not path.exists():
                 if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
                     raise OSError(0, "is no directory that this user may write to", str(path.absolute().parent))
-                return None
+                return _Standing(None)
         with database.transaction(write=False) as session:
-            return migrations.revision_of(session.connection())
+            connection = session.connection()
+            at = migrations.revision_of(connection)
+            return _Standing(at, migrations.is_ahead(connection, at))
     finally:
         database.dispose()
 
@@ -61,7 +82,8 @@ def _revision(settings: Settings) -> str | None:
 @dataclass
 class Report:
     """What `check` found: the settings' findings, and where the database stands. `state` is `unchecked` where settings
-    or the database itself keep it from being looked at, else `empty`, `current`, `pending` or `newer`."""
+    or the database itself keep it from being looked at, else `empty`, `current`, `pending`, `ahead` (a newer version
+    made it, and this one can work on it) or `newer` (it cannot)."""
 
     findings: list[Finding] = field(default_factory=list)
     state: str = "unchecked"
@@ -116,19 +138,23 @@ def _look(config: str | None) -> Report:
     if any(finding.setting == "database_url" for finding in report.findings):
         return report
     try:
-        report.revision = _revision(settings)
+        standing = _standing(settings)
     except SQLAlchemyError as error:
         report.findings.append(Finding("database", first_line(error), "correct database_url, or start the database"))
         return report
     except OSError as error:
         report.findings.append(Finding("database", f"{error.filename}: {error.strerror}", "correct database_url"))
         return report
+    report.revision = standing.at
     try:
-        report.pending = migrations.pending(report.revision)
+        report.pending = standing.pending()
     except ValueError as error:
         report.state, report.trouble = "newer", str(error)
         return report
-    report.state = "empty" if report.revision is None else "pending" if report.pending else "current"
+    if standing.is_ahead:
+        report.state = "ahead"
+    else:
+        report.state = "empty" if standing.at is None else "pending" if report.pending else "current"
     return report
 
 
@@ -141,7 +167,7 @@ def check(config: str | None, as_json: bool) -> None:
 
     It reads only: a newer version can say so before it is let at the desk that an older one serves. Exit codes: 0, all
     is well; 1, settings are unsafe or the database cannot be read; 3, migrations are to be run; 4, a newer version made
-    the database, and this one must not run.
+    the database, and this one cannot work on it.
     """
     report = _look(config)
     if as_json:

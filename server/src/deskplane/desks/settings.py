@@ -77,9 +77,7 @@ SETTINGS: dict[str, Described] = {
     "alerts.recipients": SetOf("Mail addresses that are told when the desk needs help.", Email("An address.")),
     "backup.schedule": Schedule("When backups are made; null for never."),
     "backup.keep": Whole("How many backups are kept.", least=1, most=10_000, default=7),
-    "backup.offsite_url": Url(
-        "Where a copy of each backup goes; null for nowhere.", schemes=("https", "http", "s3", "sftp")
-    ),
+    "backup.offsite_url": Url("Address below which a copy of each backup is put, with PUT; null for nowhere."),
     "branding.company_name": Text("The company's name, as people see it.", longest=120),
     "branding.logo": Url("Address of the company's logo, as people see it."),
     "locale.default": Text(

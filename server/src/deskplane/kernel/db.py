@@ -180,9 +180,17 @@ class Database:
         busy_seconds: how long a writer waits for its turn, and a statement that reads may take, before the caller
             gets 503.
         pool_size: connections of each sort that are kept open; as many threads can be served at once.
+        arguments: more for each connection to PostgreSQL, such as `sslmode`.
     """
 
-    def __init__(self, url: str, *, busy_seconds: float = 10.0, pool_size: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_seconds: float = 10.0,
+        pool_size: int = 8,
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
         self.url: URL = make_url(url)
         self.busy_seconds = busy_seconds
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -201,9 +209,9 @@ class Database:
                 raise ValueError("database_url: SQLite needs a file, for example sqlite:////var/lib/deskplane/desk.db")
             path = Path(self.url.database)
             self._queue = WriteQueue(path.with_name(path.name + ".lock"))
-            arguments: dict[str, Any] = {"check_same_thread": False, "timeout": busy_seconds}
-            self.writing = create_engine(self.url, connect_args=arguments, **pool)
-            self.reading = create_engine(self.url, connect_args=arguments, **pool)
+            given: dict[str, Any] = {"check_same_thread": False, "timeout": busy_seconds}
+            self.writing = create_engine(self.url, connect_args=given, **pool)
+            self.reading = create_engine(self.url, connect_args=given, **pool)
             _prepare_sqlite(
                 self.writing,
                 begin="BEGIN IMMEDIATE",
@@ -216,11 +224,11 @@ class Database:
         else:
             bound = int(busy_seconds * 1000)
             options = f"-c timezone=UTC {_PLANNER} -c lock_timeout={bound}ms -c statement_timeout="
-            named = {"application_name": "deskplane"}
-            arguments = {"options": f"{options}{6 * bound}ms", **named}
-            self.writing = create_engine(self.url, connect_args=arguments, **pool)
-            arguments = {"options": f"{options}{bound}ms", "prepare_threshold": sys.maxsize, **named}
-            self.reading = create_engine(self.url, connect_args=arguments, isolation_level="REPEATABLE READ", **pool)
+            named = {"application_name": "deskplane", **(arguments or {})}
+            given = {"options": f"{options}{6 * bound}ms", **named}
+            self.writing = create_engine(self.url, connect_args=given, **pool)
+            given = {"options": f"{options}{bound}ms", "prepare_threshold": sys.maxsize, **named}
+            self.reading = create_engine(self.url, connect_args=given, isolation_level="REPEATABLE READ", **pool)
             for engine in (self.writing, self.reading):
                 _ping_idle_ones(engine)
             _prepare_marked(self.reading)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -114,13 +114,17 @@ class _Deadline:
 
 
 class _Bounded:
-    """A socket of which each read has what is left of the time, not the same time anew."""
+    """A socket of which each read and each writing has what is left of the time, not the same time anew."""
 
     deadline: _Deadline
 
     def recv_into(self, *arguments: Any, **named: Any) -> int:
         self.settimeout(self.deadline.left())  # type: ignore[attr-defined]
         return super().recv_into(*arguments, **named)  # type: ignore[misc, no-any-return]
+
+    def sendall(self, *arguments: Any) -> None:
+        self.settimeout(self.deadline.left())  # type: ignore[attr-defined]
+        super().sendall(*arguments)  # type: ignore[misc]
 
 
 class _Plain(_Bounded, socket.socket):
@@ -155,9 +159,17 @@ class Client:
         address = "127.0.0.1" if is_own else literal(host)
         return None if address is None or is_allowed(address, self.networks) else _refusal(host)
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        """Sends one request. Raises Failed where no answer came; every status is an answer, redirects too."""
-        deadline = _Deadline(self.seconds)
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | IO[bytes] | None,
+        seconds: float | None = None,
+    ) -> Answer:
+        """Sends one request, within `seconds` or the client's own deadline. A file needs its Content-Length among the
+        headers. Raises Failed where no answer came; every status is an answer, redirects too."""
+        deadline = _Deadline(seconds or self.seconds)
         parts = urlsplit(url)
         host = parts.hostname or ""
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -176,20 +188,17 @@ class Client:
         except Failed:
             raise
         except TimeoutError:
-            raise self._late() from None
+            raise _late(deadline) from None
         except (ssl.SSLError, SSLError) as error:
             raise Failed("tls", f"no TLS connection to {host}: {_reason(error)}") from None
         except (http.client.HTTPException, HTTPError, OSError, ValueError) as error:
             if isinstance(error.__cause__ or error.__context__, TimeoutError):
-                raise self._late() from None
+                raise _late(deadline) from None
             if isinstance(error, (OSError, NewConnectionError)) and not isinstance(error, http.client.HTTPException):
                 raise Failed("connection", f"the connection to {host} failed: {_reason(error)}") from None
             raise Failed("bad_answer", f"{host} did not answer as HTTP does: {_reason(error)}") from None
         finally:
             connection.close()
-
-    def _late(self) -> Failed:
-        return Failed("timeout", f"there was no answer within {self.seconds:g} seconds")
 
     def _connection(self, scheme: str, host: str, port: int, deadline: _Deadline) -> HTTPConnection:
         def connect(port: int) -> socket.socket:
@@ -260,6 +269,10 @@ class Client:
         if isinstance(found[0], (OSError, UnicodeError)):
             raise Failed("unknown_host", f"the name {host} has no address: {_reason(found[0])}")
         return found[0]
+
+
+def _late(deadline: _Deadline) -> Failed:
+    return Failed("timeout", f"there was no answer within {deadline.seconds:g} seconds")
 
 
 def _beginning(answer: Any, deadline: _Deadline) -> bytes:

@@ -1,4 +1,7 @@
-"""Bringing a database up to date. Migrations only ever go forward, and `head` is what this version needs."""
+"""Bringing a database up to date. Migrations only ever go forward, and `head` is what this version needs.
+
+A database may be ahead of a version that works on it, while servers are upgraded one after the other: see `floor`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from sqlalchemy import Connection, inspect, text
 
 from deskplane import __version__
 from deskplane.kernel.db import Database
+from deskplane.migrations.floor import floor_of
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -79,15 +83,26 @@ def require_known(at: str | None) -> None:
         )
 
 
-def require_current(database: Database) -> None:
-    """Raises ValueError unless the database is as this version needs it. Reads only."""
-    with database.transaction(write=False) as session:
-        at = revision_of(session.connection())
-    if pending(at):
+def is_ahead(connection: Connection, at: str | None) -> bool:
+    """Whether a newer version made the database what it is, and left this one all that it needs."""
+    return at is not None and at not in known() and floor_of(connection) <= head()
+
+
+def require_fit(connection: Connection) -> str:
+    """The migration of a database that this version can work on; raises ValueError for any other. Reads only."""
+    at = revision_of(connection)
+    if at is None or (not is_ahead(connection, at) and pending(at)):
         raise ValueError(
             f"the database is at migration {at or 'none'}, and Deskplane {__version__} needs {head()}; "
             "run: deskplane migrate"
         )
+    return at
+
+
+def require_current(database: Database) -> None:
+    """Raises ValueError unless this version can work on the database. Reads only."""
+    with database.transaction(write=False) as session:
+        require_fit(session.connection())
 
 
 def upgrade(database: Database, to: str | None = None) -> tuple[str | None, str | None]:
@@ -101,8 +116,11 @@ def upgrade(database: Database, to: str | None = None) -> tuple[str | None, str 
 
 
 def upgrade_within(connection: Connection, to: str) -> tuple[str | None, str | None]:
-    """Runs what is missing in the caller's transaction; answers from and to. Raises ValueError for a newer database."""
+    """Runs what is missing in the caller's transaction; answers from and to. A database that is ahead stays as it is;
+    raises ValueError for a newer one that this version cannot work on."""
     before = revision_of(connection)
+    if is_ahead(connection, before):
+        return before, before
     require_known(before)
     if before == to:
         return before, before

@@ -6,10 +6,11 @@ from deskplane.alerts import models as alerts
 from deskplane.configuration import models as configuration
 from deskplane.customers import models as customers
 from deskplane.desks import models as desks
-from deskplane.kernel import idempotency, revision
+from deskplane.kernel import idempotency, limits, revision
 from deskplane.kernel.columns import Base
 from deskplane.mail import incoming_models as incoming_mail
 from deskplane.mail import models as mail
+from deskplane.migrations import floor
 from deskplane.outbox import models as outbox
 from deskplane.people import models as people
 from deskplane.public_api import models as public_api
@@ -22,8 +23,10 @@ ROOMS = (
     configuration,
     customers,
     desks,
+    floor,
     idempotency,
     incoming_mail,
+    limits,
     mail,
     outbox,
     people,

@@ -56,11 +56,12 @@ class Backlog:
 @dataclass(frozen=True)
 class Room:
     """How many lanes a worker can serve besides those that it does: `lanes` in all, and of those that are `slow` at
-    most `slow_lanes`."""
+    most `slow_lanes`; none of those that it must leave to `others`."""
 
     lanes: int = 20
     slow: frozenset[str] = frozenset()
     slow_lanes: int = 0
+    others: frozenset[str] = frozenset()
 
 
 ROOM = Room()
@@ -148,7 +149,7 @@ def claim(session: Session, owner: str, now: datetime, limit: int = 20, room: Ro
         statement = statement.with_for_update(skip_locked=True) if locked else statement
         return list(session.execute(statement).scalars())
 
-    quick = found(_of_lanes(now, room.lanes, lambda lane: lane.not_in(room.slow)))
+    quick = found(_of_lanes(now, room.lanes, lambda lane: lane.not_in(room.slow | room.others)))
     slow = found(_of_lanes(now, min(room.slow_lanes, room.lanes - len(quick)), lambda lane: lane.in_(room.slow)))
     ids = found(_without_lane(now, limit)) + quick + slow
     if not ids:
@@ -230,5 +231,6 @@ def is_due(session: Session, now: datetime, room: Room = ROOM) -> bool:
     """Whether there is anything to claim; asked without the write lock."""
     found = [_without_lane(now, 1)]
     if room.lanes:
-        found.append(_of_lanes(now, 1, lambda lane: true() if room.slow_lanes else lane.not_in(room.slow)))
+        left = room.others if room.slow_lanes else room.slow | room.others
+        found.append(_of_lanes(now, 1, lambda lane: lane.not_in(left) if left else true()))
     return any(session.execute(statement).first() is not None for statement in found)

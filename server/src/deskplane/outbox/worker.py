@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -58,7 +58,8 @@ class _InHand:
 
 
 class Worker:
-    """One worker process, with `threads` messages of lanes in hand at most."""
+    """One worker process, with `threads` messages of lanes in hand at most. It leaves the lanes `not_here` to workers
+    that have what they need."""
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Worker:
         idle_seconds: float = 0.5,
         told: Told | None = None,
         threads: int = 16,
+        not_here: Collection[str] = (),
     ) -> None:
         # host and process number come again when a container starts anew; a lease must be nobody else's
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{new_short_id()}"
@@ -79,6 +81,7 @@ class Worker:
         self._schedules = Schedules(database, clock, self.name, jobs, told)
         self._idle_seconds = idle_seconds
         self._threads = threads
+        self._not_here = frozenset(not_here)
         self._in_hand: dict[int, _InHand] = {}
         self._slow: set[str] = set()
         self._lock = threading.Lock()
@@ -155,7 +158,7 @@ class Worker:
     def _room(self) -> Room:
         held, slow = self._held(), frozenset(self._slow)
         taken = sum(one.is_slow or one.message.lane in slow for one in held)
-        return Room(self._threads - len(held), slow, max(0, self._threads // 2 - taken))
+        return Room(self._threads - len(held), slow, max(0, self._threads // 2 - taken), self._not_here)
 
     def _deal_aside(self, message: Claimed) -> None:
         try:

@@ -37,7 +37,7 @@ def _limited(view: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
         # a switch of its own opens this way
         everywhere = call.actor.member_of | call.actor.shut_out_of
         reply = view(replace(call, actor=replace(call.actor, member_of=everywhere)))
-        return replace(reply, headers={**reply.headers, **call.prepared.headers})
+        return replace(reply, headers={**reply.headers, **service.headers(call.prepared)})
 
     return run
 

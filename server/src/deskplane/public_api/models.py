@@ -9,7 +9,8 @@ from deskplane.kernel.columns import Base
 
 
 class Window(Base):
-    """How many requests a key has made in its present minute, counted in minutes since 1970."""
+    """Where the version before counted; since migration 0027 `kernel/limits.py` does. To be dropped by a migration
+    that raises the floor to 0027 (CONTRIBUTING.md, "Add a migration")."""
 
     __tablename__ = "public_api_windows"
 

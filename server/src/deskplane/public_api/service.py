@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, and_, case, delete, select
+from sqlalchemy import ColumnElement, Table, and_, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from deskplane.customers.models import Customer
 from deskplane.desks.settings import setting
+from deskplane.kernel import limits
 from deskplane.kernel.db import execute
+from deskplane.kernel.limits import Allowance, Rate
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.work import Work
-from deskplane.public_api.models import Usage, Window
+from deskplane.public_api.models import Usage
 from deskplane.tickets import queries
 
 SECONDS = 60
@@ -21,46 +23,27 @@ KEPT_DAYS = 400
 LIMIT = "public_api.requests_per_minute"
 
 
-class Allowance(NamedTuple):
-    """What a key has left of its minute. `left` is negative where this request is one too many."""
-
-    limit: int
-    left: int
-    seconds: int
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """As the IETF's draft about rate limit headers has them (draft-ietf-httpapi-ratelimit-headers)."""
-        return {
-            "RateLimit-Policy": f'"key";q={self.limit};w={SECONDS}',
-            "RateLimit": f'"key";r={max(self.left, 0)};t={self.seconds}',
-        }
-
-
-def _insert(work: Work, table: Any, values: dict[str, Any]) -> Any:
-    dialect = sqlite if work.is_sqlite else postgresql
-    return dialect.insert(cast(Table, table.__table__)).values(**values)
+def headers(allowance: Allowance) -> dict[str, str]:
+    """As the IETF's draft about rate limit headers has them (draft-ietf-httpapi-ratelimit-headers)."""
+    return {
+        "RateLimit-Policy": f'"key";q={allowance.limit};w={SECONDS}',
+        "RateLimit": f'"key";r={max(allowance.left, 0)};t={allowance.seconds}',
+    }
 
 
 def count(work: Work) -> Allowance:
     """Counts this request of the caller's key, in a transaction of its own: one that fails counts, too."""
     key_id, now = work.actor.key_id, work.clock.now()
     assert key_id is not None, "only requests with a key come here"
-    limit: int = setting(work, LIMIT)
-    seconds = int(now.timestamp())
-    adding = _insert(work, Window, {"key_id": key_id, "minute": seconds // SECONDS, "requests": 1})
-    here = Window.__table__.c
-    same = here.minute == adding.excluded.minute
-    values = {"minute": adding.excluded.minute, "requests": case((same, here.requests + 1), else_=1)}
-    counting = adding.on_conflict_do_update(index_elements=["key_id"], set_=values).returning(here.requests)
-    made = int(execute(work.session, counting, {}).scalar_one())
-    left = limit - made
-    refused = int(left < 0)
+    found = limits.hit(work.session, f"public API {key_id}", Rate(setting(work, LIMIT), SECONDS), now)
+    refused = int(found.left < 0)
+    used = cast(Table, Usage.__table__)
+    dialect = sqlite if work.is_sqlite else postgresql
     row = {"day": _day(now), "key_id": key_id, "username": work.actor.username, "requests": 1, "refused": refused}
-    metering, used = _insert(work, Usage, row), Usage.__table__.c
-    added = {"requests": used.requests + 1, "refused": used.refused + refused}
+    added = {"requests": used.c.requests + 1, "refused": used.c.refused + refused}
+    metering = dialect.insert(used).values(**row)
     execute(work.session, metering.on_conflict_do_update(index_elements=["day", "key_id"], set_=added), {})
-    return Allowance(limit, left, SECONDS - seconds % SECONDS)
+    return found
 
 
 def require(allowance: Allowance) -> None:
@@ -70,7 +53,7 @@ def require(allowance: Allowance) -> None:
             429,
             "too_many_requests",
             f"this key may make {allowance.limit} requests a minute; go on in {allowance.seconds} seconds",
-            headers={"Retry-After": str(allowance.seconds), **allowance.headers},
+            headers={"Retry-After": str(allowance.seconds), **headers(allowance)},
         )
 
 
@@ -79,11 +62,10 @@ def _day(now: datetime) -> str:
 
 
 def forget_old(work: Work) -> None:
-    """Deletes what was counted long ago, and the windows of keys that are not used."""
+    """Deletes what was counted long ago."""
     now = work.clock.now()
     oldest = datetime.fromtimestamp(now.timestamp() - KEPT_DAYS * 86_400, tz=now.tzinfo)
     work.session.execute(delete(Usage).where(Usage.day < _day(oldest)))
-    work.session.execute(delete(Window).where(Window.minute < int(now.timestamp()) // SECONDS - 60))
 
 
 def usage(work: Work, since: str | None) -> list[dict[str, Any]]:

@@ -1,0 +1,69 @@
+"""How often something may happen, counted in the database: one count for all servers that share it, as lasting and as
+exact as everything else there. So no server counts for itself, and nothing else has to run for it.
+
+    found = limits.hit(session, "login 198.51.100.7", Rate(10, 60), now)
+    if found.left < 0:
+        ...                        # one too many; again in `found.seconds`
+
+What is counted stays counted only if the transaction does: count in one of its own what counts though it fails. Where
+the database cannot be asked nothing is let through, since nothing could be done without it either.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple, cast
+
+from sqlalchemy import BigInteger, Integer, String, Table, case, delete
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from deskplane.kernel.columns import Base
+from deskplane.kernel.db import execute
+
+LONGEST = 120
+"""Characters of a key."""
+
+
+class RateCount(Base):
+    """How often something happened in its present window, which ends at a second since 1970."""
+
+    __tablename__ = "rate_counts"
+
+    key: Mapped[str] = mapped_column(String(LONGEST), primary_key=True)
+    until: Mapped[int] = mapped_column(BigInteger, index=True)
+    hits: Mapped[int] = mapped_column(Integer)
+
+
+class Rate(NamedTuple):
+    """So many times in so many seconds; windows begin at whole multiples of them."""
+
+    limit: int
+    seconds: int
+
+
+class Allowance(NamedTuple):
+    """What is left of a window. `left` is negative where this time was one too many; `seconds` until the next."""
+
+    limit: int
+    left: int
+    seconds: int
+
+
+def hit(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:
+    """Counts one time, and says what is left. Two at once, on whichever servers, are two."""
+    second = int(now.timestamp())
+    until = second - second % rate.seconds + rate.seconds
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    table = cast(Table, RateCount.__table__)
+    adding = dialect.insert(table).values(key=key, until=until, hits=1)
+    same = table.c.until == adding.excluded.until
+    values = {"until": adding.excluded.until, "hits": case((same, table.c.hits + 1), else_=1)}
+    counting = adding.on_conflict_do_update(index_elements=["key"], set_=values).returning(table.c.hits)
+    hits = int(execute(session, counting, {}).scalar_one())
+    return Allowance(rate.limit, rate.limit - hits, until - second)
+
+
+def forget_old(session: Session, now: datetime) -> None:
+    """Deletes the counts of windows that are over."""
+    session.execute(delete(RateCount).where(RateCount.until <= int(now.timestamp())))
