@@ -25,7 +25,8 @@ class Work:
     """One piece of work in one transaction. Services never commit it, and never leave the database with it.
 
     `dry_run` says that it will be rolled back; `revision` is the configuration's as the transaction began, null once
-    it changes here. `outside` calls addresses, once the transaction is over.
+    it changes here. `outside` calls addresses, once the transaction is over. `silent` says that nobody is to be told of
+    what happens to tickets: it was made up.
     """
 
     session: Session
@@ -39,6 +40,7 @@ class Work:
     request_id: str | None = None
     public_address: str = ""
     outside: Client = field(default_factory=Client)
+    silent: bool = False
 
     def keep(self, name: Any, load: Callable[[], T]) -> T:
         """What `load` derives from configuration alone, kept until the configuration changes."""

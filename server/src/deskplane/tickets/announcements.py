@@ -28,6 +28,8 @@ def announce(
 ) -> None:
     """Says that something happened to a ticket: `changed` and `message` as in `ASIDE`; `clock` is the one that it is
     about, `response` or `resolution`, with its deadline."""
+    if work.silent:
+        return
     of_clock = {} if clock is None else {"clock": clock[0], "due_at": rfc3339(clock[1])}
     outbox.put(
         work,

@@ -7,7 +7,7 @@ each is told once, also where a deadline moves away and comes back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -46,8 +46,14 @@ def tell_due(work: Work) -> bool:
         .with_for_update(skip_locked=True)
     )
     ids = work.session.execute(due).scalars().all()
-    if not ids:
-        return False
+    if ids:
+        tell(work, ids)
+    return len(ids) == CHUNK
+
+
+def tell(work: Work, ids: Sequence[int]) -> None:
+    """Tells of what is due on these tickets, each deadline once."""
+    now = work.clock.now()
     told = {tuple(row) for row in work.session.execute(select(*_TOLD.c).where(_TOLD.c.ticket_id.in_(ids)))}
     rows: list[dict[str, Any]] = []
     following = []
@@ -62,7 +68,6 @@ def tell_due(work: Work) -> bool:
     if rows:
         execute(work.session, insert(_TOLD), rows)
     execute(work.session, _LOOK_AGAIN, following)
-    return len(ids) == CHUNK
 
 
 def edges(draft: Draft) -> Iterator[tuple[datetime, str, str, datetime]]:
