@@ -75,6 +75,8 @@ def soak(options: argparse.Namespace) -> None:
     prepare()
     call([RUN.command("pytest"), "-m", "soak", "--rootdir", str(ROOT / "server"), str(ROOT / "server" / "tests")])
     call([RUN.command("python"), str(ROOT / "tools" / "try_api.py"), "--examples", str(options.examples)])
+    BINARY.ensure()
+    call([BINARY.command("python"), str(ROOT / "tools" / "try_binary.py"), "--every-python"])
 
 
 def lock(_options: argparse.Namespace) -> None:
