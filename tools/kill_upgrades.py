@@ -213,7 +213,8 @@ def main() -> int:
             before = machine.look()
             machine.number += 1
             whole = machine.must()
-            require(not differences(before, machine.look()), "an upgrade that nobody kills changes data")
+            found = differences(before, machine.look())
+            require(not found, f"an upgrade that nobody kills changes data: {'; '.join(found)}")
             chosen = [
                 (number, name)
                 for number, name in places(whole, options.changing)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
 import socket
+import stat
 from functools import partial
 from threading import Timer
 from types import FrameType
@@ -113,6 +115,9 @@ def _forget(_server: Any, process: Any) -> None:
 
 def require_free(bind: str) -> None:
     """Raises SettingsError where nobody can listen there: gunicorn would try for seconds, and then say little."""
+    if bind.startswith("unix:"):
+        _require_free_path(bind.removeprefix("unix:"))
+        return
     host, _, port = bind.rpartition(":")
     if int(port) > 65535:
         raise SettingsError(f"bind: {port} is no port; choose one from 1 to 65535")
@@ -123,6 +128,25 @@ def require_free(bind: str) -> None:
             probe.bind(address)
     except OSError as error:
         raise SettingsError(f"bind: cannot listen on {bind}: {error.strerror}") from None
+
+
+def _require_free_path(path: str) -> None:
+    """A socket that nobody listens on is what a server that was killed has left: gunicorn takes its place."""
+    trouble = None
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+            trouble = os.strerror(errno.EADDRINUSE)
+        except FileNotFoundError:
+            if not os.access(os.path.dirname(path), os.W_OK | os.X_OK):
+                trouble = "its directory is not there, or this user may not write to it"
+        except ConnectionRefusedError:
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                trouble = "there is a file of this name that is no socket"
+        except OSError as error:
+            trouble = error.strerror or str(error)  # a path that is too long has no number
+    if trouble:
+        raise SettingsError(f"bind: cannot listen on {path}: {trouble}")
 
 
 def run(settings: Settings) -> None:

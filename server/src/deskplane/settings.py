@@ -25,8 +25,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 LEAST_SECRET = 32
-ADDRESS = r"^([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$"
-"""Host and port."""
+ADDRESS = r"^(unix:/.+|([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$"
+"""Host and port, or a socket's path."""
 _KNOWN_SECRETS = {"changeme", "change-me", "secret", "default", "password", "deskplane", "insecure"}
 
 
@@ -61,7 +61,11 @@ class Settings(BaseSettings):
     secret_key_file: Path | None = Field(
         None, description="File that holds the secret key, readable by its owner only."
     )
-    bind: str = Field("127.0.0.1:8080", pattern=ADDRESS, description="Address and port that the server listens on.")
+    bind: str = Field(
+        "127.0.0.1:8080",
+        pattern=ADDRESS,
+        description="Address and port that the server listens on, or C(unix:/path/of/socket).",
+    )
     workers: int = Field(2, ge=1, le=64, description="Server processes.")
     threads: int = Field(4, ge=1, le=64, description="Requests that each process serves at once.")
     drain_seconds: int = Field(

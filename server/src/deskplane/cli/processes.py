@@ -14,7 +14,7 @@ from deskplane.cli.common import clean_errors, settings_of
 
 
 @click.command()
-@click.option("--bind", metavar="ADDRESS:PORT", help="Where to listen.")
+@click.option("--bind", metavar="ADDRESS:PORT", help="Where to listen, or unix:/path/of/socket.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Server processes.")
 @click.option("--threads", type=click.IntRange(1, 64), help="Requests that each process serves at once.")
 @click.pass_obj
