@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from deskplane.app import Desk
+from deskplane.configuration.documents import MOST_OBJECTS
 from deskplane.configuration.models import Manager
 from deskplane.configuration.ownership import DISABLE, Declaration
 from deskplane.configuration.service import Reconciliation
@@ -115,7 +116,7 @@ def _configure(work: Work, wanted: DemoDesk, reset: bool) -> int:
     declaration = Declaration(
         manager=MANAGER,
         prune=reset,
-        max_deletions=len(wanted.configuration) + 100_000,
+        max_deletions=MOST_OBJECTS,
         on_blocked=DISABLE,
         kinds=tuple(work.registry),
     )
