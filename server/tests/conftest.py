@@ -41,6 +41,20 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
+MEMORY = Path("/dev/shm")
+ENOUGH = 2 * 1024**3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps the tests' files in memory where there is room: SQLite waits for a disk at each commit, and what a test is
+    to find out about a process that was killed does not rest on that."""
+    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ENOUGH:
+        found = tempfile.mkdtemp(dir=MEMORY, prefix="deskplane-tests-")
+        config.option.basetemp = found
+        config.add_cleanup(partial(shutil.rmtree, found, ignore_errors=True))
+
+
 class CompiledOnce(LRUCache[Any, Any]):
     """Statements as SQL, for all desks of all tests: each test has engines of its own, and to compile all that it sends
     anew takes longer than most tests. An engine's own cache keeps one dialect's; these are the same for a sort."""
