@@ -24,6 +24,7 @@ def make(call: Call) -> Reply:
     hashed = files.HashedFile(file)
     try:
         snapshot.write(call.session, cast(IO[bytes], hashed), call.clock, call.vault, None)
+        file.flush()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Problem(507, "disk_full", "there is no room for the backup; nothing was sent") from error

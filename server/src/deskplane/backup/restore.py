@@ -39,7 +39,7 @@ from deskplane.backup.snapshot import BYTES, FLAG, INSTANT, JSON, SEALED_WITH, S
 from deskplane.kernel.columns import Instant, Json, Span
 from deskplane.kernel.crypto import Vault
 from deskplane.kernel.db import Database
-from deskplane.kernel.revision import Revision
+from deskplane.kernel.revision import CONFIGURATION, Revision
 
 _TYPES: dict[str, Any] = {
     INSTANT: Instant,
@@ -145,8 +145,10 @@ def restore(database: Database, file: IO[bytes], passphrase: str | None, tell: P
             _load(connection, part, header["tables"][part.table])
         _catch_up(connection, header["tables"])
         migrations.upgrade_within(connection, migrations.head())
-        # servers that run keep what they derived from configuration until the number is another one
-        connection.execute(update(Revision).values(number=Revision.number + before + 1))
+        # servers that run keep what they derived from configuration until the number is another one; the other numbers
+        # stay, since tickets say with which of them their deadlines were worked out
+        raised = update(Revision).where(Revision.name == CONFIGURATION)
+        connection.execute(raised.values(number=Revision.number + before + 1))
         return dict(archive.rows)
 
 

@@ -40,6 +40,7 @@ def receive(request: Request, upload: Upload, most: int) -> None:
                 raise _too_large(most)
             digest.update(block)
             file.write(block)
+        file.flush()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Problem(507, "disk_full", "there is no room for temporary files; nothing was stored") from error
