@@ -14,6 +14,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from deskplane import migrations, system
 from deskplane.alerts import api as alerts_api
 from deskplane.alerts import service as alerts
+from deskplane.audit import api as audit_api
+from deskplane.audit import older
+from deskplane.audit import triggers as audit_triggers
+from deskplane.audit.service import local_address
 from deskplane.backup import api as backup_api
 from deskplane.backup import offsite, schedule
 from deskplane.backup.offsite import Copies
@@ -122,6 +126,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += public_api.operations()
     found += backup_api.operations()
     found += alerts_api.operations()
+    found += audit_api.operations()
     found += mail_api.operations()
     found += deliveries_api.operations(_change_webhook)
     found += incoming_api.operations()
@@ -148,14 +153,14 @@ class Desk:
     def command_line(self, session: Session) -> Work:
         """Work on the server's own machine, with every right."""
         actor = Actor(user_id=None, username="command line", permissions=frozenset(PERMISSIONS))
-        return self._work(session, actor)
+        return self._work(session, actor, local_address())
 
     def automation(self, session: Session) -> Work:
         """Work of the server by itself."""
         actor = Actor(user_id=None, username="automation", permissions=frozenset(PERMISSIONS))
         return self._work(session, actor)
 
-    def _work(self, session: Session, actor: Actor) -> Work:
+    def _work(self, session: Session, actor: Actor, address: str | None = None) -> Work:
         return Work(
             session=session,
             actor=actor,
@@ -166,6 +171,7 @@ class Desk:
             revision=current(session),
             public_address=self.settings.public_address,
             outside=self.outside,
+            address=address,
         )
 
 
@@ -188,14 +194,17 @@ def migrate(desk: Desk) -> tuple[str | None, str | None]:
     if found[1] != migrations.head():
         return found
 
-    def ship(session: Session) -> None:
-        shipped = (ship_roles, ship_workflows, ship_settings)
+    def ship_all(session: Session) -> None:
         # other processes may be serving meanwhile, and keep what they derived from what was there
-        wrote = [each(session, desk.clock) for each in shipped]
+        if audit_triggers.missing(session.connection()):
+            audit_triggers.install(session.connection())
+        older.take_over(session)
+        wrote = [ship_roles(desk.automation(session))]
+        wrote += [ship(session, desk.clock) for ship in (ship_workflows, ship_settings)]
         if any(wrote):
             raise_revision(session)
 
-    desk.database.run(ship, write=True)
+    desk.database.run(ship_all, write=True)
     return found
 
 
@@ -280,6 +289,7 @@ def make_worker(desk: Desk) -> Worker:
         Job("ticket events", timedelta(hours=1), lambda session: feed.forget_old(session, desk.clock.now())),
         Job("agent quotas", timedelta(days=1), lambda session: quotas.check_quotas(desk.automation(session))),
         Job("webhook deliveries", timedelta(hours=1), lambda session: deliveries.forget_old(desk.automation(session))),
+        Job("history of older versions", timedelta(hours=1), older.take_over),
         Job("alerts", timedelta(days=1), lambda session: alerts.forget_old(session, desk.clock.now())),
         Job("mail fetching", fetching.EVERY, lambda session: fetching.queue(desk.automation(session))),
         Job(

@@ -17,6 +17,7 @@ from sqlalchemy import inspect, select, text
 from conftest import settings
 from deskplane import __version__, migrations
 from deskplane.app import make_desk, migrate
+from deskplane.audit import triggers as audit_triggers
 from deskplane.migrations.tables import metadata
 from deskplane.tickets import search
 from deskplane.tickets.models import Ticket, TicketCount, TicketPause, TicketTold
@@ -204,8 +205,10 @@ def test_an_upgrade_makes_what_is_there_found_and_counted(empty_url: str) -> Non
         triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         if not desk.database.is_sqlite:
             triggers = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
-        wanted = TRIGGERS_SQLITE if desk.database.is_sqlite else TRIGGERS_POSTGRESQL
-        assert set(session.execute(text(triggers)).scalars()) == set(wanted)
+        wanted = {*TRIGGERS_SQLITE, *audit_triggers.SQLITE}
+        if not desk.database.is_sqlite:
+            wanted = {*TRIGGERS_POSTGRESQL, *audit_triggers.POSTGRESQL}
+        assert set(session.execute(text(triggers)).scalars()) == wanted
     desk.database.dispose()
 
 

@@ -118,6 +118,7 @@ apply_configuration       +     .     .     .       .        .       .      .   
 export_configuration      +     .     .     .       .        .       .      +      .
 configuration_drift       +     .     .     .       .        .       .      +      .
 configuration_history     +     .     .     .       .        .       .      .      .
+list_audit_entries        +     .     .     .       .        .       .      .      .
 apply_calendar            +     .     .     .       .        .       .      .      .
 apply_calendar, dry       +     .     .     .       .        .       .      +      .
 list_calendars            +     +     +     +       +        .       .      +      .

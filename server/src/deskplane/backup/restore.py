@@ -31,9 +31,13 @@ from sqlalchemy import (
 )
 from sqlalchemy import table as light_table
 from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.orm import Session
 from sqlalchemy.schema import DropTable
 
 from deskplane import migrations
+from deskplane.audit.models import AuditEntry
+from deskplane.audit.service import Head
+from deskplane.audit.service import head as audit_head
 from deskplane.backup.archive import ArchiveReader, BadBackup, Part, reading
 from deskplane.backup.snapshot import BYTES, FLAG, INSTANT, JSON, SEALED_WITH, SPAN, Progress
 from deskplane.kernel.columns import Instant, Json, Span
@@ -53,6 +57,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     SPAN: lambda value: timedelta(microseconds=value),
     BYTES: base64.b64decode,
 }
+Note = Callable[[Session, Head | None], object]
 _DERIVED = "ticket_counts"
 """Kept by triggers as tickets are loaded, and then overwritten with what the archive says."""
 
@@ -117,14 +122,21 @@ def is_empty(database: Database) -> bool:
         return not inspect(session.connection()).get_table_names()
 
 
-def restore(database: Database, file: IO[bytes], passphrase: str | None, tell: Progress) -> dict[str, int]:
+def _noted_by_nobody(_session: Session, _head: Head | None) -> None:
+    return None
+
+
+def restore(
+    database: Database, file: IO[bytes], passphrase: str | None, tell: Progress, note: Note = _noted_by_nobody
+) -> dict[str, int]:
     """Puts what a verified archive holds in place of all that the database holds; answers the rows of each table.
 
-    One transaction: whatever goes wrong, the database is as it was. Raises BadBackup.
+    One transaction: whatever goes wrong, the database is as it was. `note` ends it: it is given the head that the audit
+    log had before. Raises BadBackup.
     """
     with reading(file, passphrase) as archive, _alone(database) as connection:
         header = _checked(archive)
-        before = _last_revision(connection)
+        before, head = _last_revision(connection), _last_head(connection)
         _clear(connection)
         migrations.upgrade_within(connection, header["migration"])
         there = set(inspect(connection).get_table_names())
@@ -149,6 +161,8 @@ def restore(database: Database, file: IO[bytes], passphrase: str | None, tell: P
         # stay, since tickets say with which of them their deadlines were worked out
         raised = update(Revision).where(Revision.name == CONFIGURATION)
         connection.execute(raised.values(number=Revision.number + before + 1))
+        with Session(connection, join_transaction_mode="rollback_only") as session:
+            note(session, head)
         return dict(archive.rows)
 
 
@@ -177,6 +191,11 @@ def _last_revision(connection: Connection) -> int:
     if not inspect(connection).has_table(Revision.__tablename__):
         return 0
     return connection.execute(select(func.max(Revision.number))).scalar() or 0
+
+
+def _last_head(connection: Connection) -> Head | None:
+    with Session(connection, join_transaction_mode="rollback_only") as session:
+        return audit_head(session) if inspect(connection).has_table(AuditEntry.__tablename__) else None
 
 
 def _clear(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from deskplane import __version__
-from deskplane.cli import accounts, backups, database, documents, made_up, processes
+from deskplane.cli import accounts, audit, backups, database, documents, made_up, processes
 from deskplane.remote.commands import configuration
 
 
@@ -35,6 +35,7 @@ for command in (
     backups.restore,
     accounts.user,
     accounts.key,
+    audit.audit,
     documents.openapi,
     documents.describe_kinds,
     documents.config_example,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 import click
+from sqlalchemy.orm import Session
 
 from deskplane import migrations
 from deskplane.cli.common import clean_errors, settings_of
@@ -90,6 +91,7 @@ def restore(
     Stop the server and the workers first, and start them again afterwards. An older backup is migrated.
     """
     from deskplane.app import make_desk, migrate
+    from deskplane.audit.service import Head, Note, append
     from deskplane.backup import restore as restoring
 
     passphrase = _passphrase(passphrase_file)
@@ -105,6 +107,12 @@ def restore(
     if not overwrite and not restoring.is_empty(desk.database):
         raise ValueError("the database is not empty; to put the backup in place of what is there, add --overwrite")
     file.seek(0)
-    rows = restoring.restore(desk.database, file, passphrase, _told)
+
+    def note(session: Session, replaced: Head | None) -> None:
+        made = {"created_at": found.created_at, "version": found.version, "migration": found.migration}
+        change = {"field": "backup", "before": str(replaced) if replaced else None, "after": made}
+        append(desk.command_line(session), [Note("desk", "", (), "restore", [change])])
+
+    rows = restoring.restore(desk.database, file, passphrase, _told, note)
     migrate(desk)
     click.echo(f"restored {sum(rows.values()):,} rows, {rows.get('tickets', 0):,} tickets among them", err=True)

@@ -1,20 +1,29 @@
-"""The endpoint of the configuration's history."""
+"""The endpoint of the configuration's history: the part of the audit log that is about its objects."""
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from marshmallow import Schema
-from sqlalchemy import Table, select
 
-from deskplane.configuration.models import ConfigurationChange
+from deskplane.audit import api as audit
+from deskplane.audit.service import ENTRIES
 from deskplane.kernel import pagination
 from deskplane.kernel.fields import Choice, Text, Whole
 from deskplane.kernel.kind import Registry
 from deskplane.kernel.operation import Call, Operation, Reply
 
-_changes = cast(Table, ConfigurationChange.__table__).c
-ORDER = pagination.Order(((_changes.id, True),), lambda row: (row["id"],))
+_SHOWN = (
+    "at",
+    "kind",
+    "object_id",
+    "key",
+    "label",
+    "action",
+    "changes",
+    "who",
+    "manager",
+    "revision",
+    "request_id",
+)
 
 
 def _query(registry: Registry) -> type[Schema]:
@@ -33,56 +42,15 @@ def _query(registry: Registry) -> type[Schema]:
 
 def history(call: Call) -> Reply:
     """GET /configuration/history, the newest first."""
-    query = call.query
-    statement = select(
-        _changes.id,
-        _changes.at,
-        _changes.kind,
-        _changes.object_id,
-        _changes.key,
-        _changes.action,
-        _changes.changes,
-        _changes.username,
-        _changes.manager,
-        _changes.revision,
-        _changes.request_id,
-    )
-    for name in ("kind", "object_id", "manager"):
-        if query[name] is not None:
-            statement = statement.where(_changes[name] == query[name])
-    scope, limit = "configuration history", query["limit"]
-    statement = pagination.page(statement, ORDER, scope=scope, cursor=query["cursor"], limit=limit, vault=call.vault)
-    rows = [dict(row) for row in call.session.execute(statement).mappings()]
-    page, following = pagination.cut(rows, ORDER, scope=scope, limit=limit, vault=call.vault)
-    items = []
-    for row in page:
-        kind = call.registry[row["kind"]]
-        key = dict(zip(kind.key, row.pop("key"), strict=True))
-        row.pop("id")
-        items.append({**row, "key": key, "label": kind.label(key), "who": row.pop("username")})
+    of_objects = ENTRIES.c.kind.in_(list(call.registry.kinds))
+    found, following = audit.page(call, "configuration history", of_objects)
+    items = [{**{name: item[name] for name in _SHOWN}, "username": item["who"]} for item in found]
     return Reply({"items": items, "next_cursor": following})
 
 
 def operation(registry: Registry) -> Operation:
     """What was done to the configuration."""
-    text: dict[str, Any] = {"type": ["string", "null"]}
-    entry = {
-        "type": "object",
-        "properties": {
-            "at": {"type": "string", "format": "date-time"},
-            "kind": {"type": "string"},
-            "object_id": {"type": "string"},
-            "key": {"type": "object"},
-            "label": {"type": "string"},
-            "action": {"type": "string", "enum": ["create", "update", "delete", "purge"]},
-            "changes": {"type": "array", "items": {"type": "object"}},
-            "who": {"type": "string"},
-            "manager": text,
-            "revision": text,
-            "request_id": text,
-        },
-    }
-    page = pagination.page_schema(entry)
+    entry = {"type": "object", "properties": {name: audit.ENTRY["properties"][name] for name in _SHOWN}}
     return Operation(
         "configuration_history",
         "GET",
@@ -92,5 +60,5 @@ def operation(registry: Registry) -> Operation:
         "configuration",
         permission=("audit:read",),
         query=_query(registry),
-        answers={200: ("A page.", page)},
+        answers={200: ("A page.", pagination.page_schema(entry))},
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Boolean, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from deskplane.kernel.columns import Base, Instant, Json, Serial
+from deskplane.kernel.columns import Base, Instant, Json
 
 
 class Manager(Base):
@@ -59,23 +59,3 @@ class Rename(Base):
     kind: Mapped[str] = mapped_column(String(40), primary_key=True)
     object_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     old_key: Mapped[list[Any]] = mapped_column(Json)
-
-
-class ConfigurationChange(Base):
-    """What was done to one object of the configuration, by whom, secrets masked."""
-
-    __tablename__ = "configuration_changes"
-    __table_args__ = (Index("ix_configuration_changes_kind_object_id", "kind", "object_id"),)
-
-    id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    at: Mapped[datetime] = mapped_column(Instant)
-    kind: Mapped[str] = mapped_column(String(40))
-    object_id: Mapped[str] = mapped_column(String(36))
-    key: Mapped[list[Any]] = mapped_column(Json)
-    action: Mapped[str] = mapped_column(String(10))
-    changes: Mapped[list[dict[str, Any]]] = mapped_column(Json)
-    user_id: Mapped[str | None] = mapped_column(String(36))
-    username: Mapped[str] = mapped_column(String(120))
-    manager: Mapped[str | None] = mapped_column(String(200))
-    revision: Mapped[str | None] = mapped_column(String(200))
-    request_id: Mapped[str | None] = mapped_column(String(64))

@@ -18,4 +18,4 @@ def purge(work: Work, kind: Kind, stored: Stored) -> None:
     work.change_configuration()
     work.session.execute(delete(Rename).where(Rename.kind == kind.name, Rename.object_id == stored.id))
     work.session.execute(delete(kind.model).where(kind.model.id == stored.id))
-    history.note(work, kind, stored.id, stored.state, "purge", [])
+    history.note_purged(work, kind, stored.id, stored.state)

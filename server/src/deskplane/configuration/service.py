@@ -52,6 +52,7 @@ class Reconciliation:
     ) -> None:
         self.work = work
         self.declaration = declaration or Declaration()
+        work.manager, work.manager_revision = self.declaration.manager, self.declaration.revision
         self.allow_unresolved = allow_unresolved and work.dry_run
         self.troubles = troubles or Troubles()
         self.names = Names(work)
@@ -206,7 +207,7 @@ class Reconciliation:
         self._tell(entries, changed, gone)
         self.claims.write()
         remember_renames(self.work, entries, whole=bool(self.declaration.kinds))
-        history.record(self.work, self.declaration, changed, gone)
+        history.record(self.work, changed, gone)
         for entry in entries:
             self._beside(entry)
         self._settle(changed, gone)

@@ -212,6 +212,7 @@ class Endpoint:
                 revision=revision,
                 dry_run=dry_run,
                 request_id=structlog.contextvars.get_contextvars().get("request_id"),
+                address=request.remote_addr,
                 outside=server.outside,
                 public_address=server.public_address or f"{request.scheme}://{request.host}",
                 path=path,

@@ -26,7 +26,8 @@ class Work:
 
     `dry_run` says that it will be rolled back; `revision` is the configuration's as the transaction began, null once
     it changes here. `outside` calls addresses, once the transaction is over. `silent` says that nobody is to be told of
-    what happens to tickets: it was made up.
+    what happens to tickets: it was made up. `address` is where the caller is, and `manager` for whom configuration is
+    declared, at which revision: for the audit log.
     """
 
     session: Session
@@ -38,6 +39,9 @@ class Work:
     revision: int | None = None
     dry_run: bool = False
     request_id: str | None = None
+    address: str | None = None
+    manager: str | None = None
+    manager_revision: str | None = None
     public_address: str = ""
     outside: Client = field(default_factory=Client)
     silent: bool = False

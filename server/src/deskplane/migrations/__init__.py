@@ -130,7 +130,9 @@ def upgrade_within(connection: Connection, to: str) -> tuple[str | None, str | N
     settings.attributes["connection"] = connection
     command.upgrade(settings, to)
     if to == head():
-        from deskplane.tickets.triggers import install
+        from deskplane.audit import triggers as audit_triggers
+        from deskplane.tickets import triggers as tickets_triggers
 
-        install(connection)
+        tickets_triggers.install(connection)
+        audit_triggers.install(connection)
     return before, revision_of(connection)

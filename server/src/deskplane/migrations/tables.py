@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deskplane.alerts import models as alerts
+from deskplane.audit import models as audit
 from deskplane.configuration import models as configuration
 from deskplane.customers import models as customers
 from deskplane.desks import models as desks
@@ -20,6 +21,7 @@ from deskplane.webhooks import models as webhooks
 
 ROOMS = (
     alerts,
+    audit,
     configuration,
     customers,
     desks,

@@ -16,6 +16,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from deskplane.audit.service import Change, Note, append
 from deskplane.kernel.crypto import sha256_hex
 from deskplane.kernel.db import Database
 from deskplane.kernel.ids import new_secret, new_short_id
@@ -23,10 +24,12 @@ from deskplane.kernel.kind import Beside
 from deskplane.kernel.logging import logger
 from deskplane.kernel.permissions import expanded
 from deskplane.kernel.problem import FieldError, Problem, invalid, pointer
+from deskplane.kernel.secrets import SECRET_SHOWN
 from deskplane.kernel.work import Work
-from deskplane.people.models import ApiKey
+from deskplane.people.models import ApiKey, User
 
 PREFIX = "dpk"
+_GIVEN = ("scopes", "expires_at", "allowed_ips")
 
 
 def split(key: str) -> tuple[str, str] | None:
@@ -67,7 +70,8 @@ class KeyChange:
 
 
 def make(work: Work, user_id: str, wanted: Mapping[str, Any]) -> str:
-    """Makes a key and returns it whole. `wanted`: name, and optionally scopes, expires_at, allowed_ips, secret."""
+    """Makes a key, notes it in the audit log, and returns it whole. `wanted`: name, and optionally scopes, expires_at,
+    allowed_ips, secret."""
     key_id = new_short_id()
     secret = wanted.get("secret") or new_secret()
     work.session.execute(
@@ -82,7 +86,18 @@ def make(work: Work, user_id: str, wanted: Mapping[str, Any]) -> str:
             created_at=work.clock.now(),
         )
     )
+    given = [_change(field, None, wanted[field]) for field in _GIVEN if wanted.get(field)]
+    append(work, [_note(work, user_id, key_id, wanted["name"], "create", given)])
     return f"{PREFIX}_{key_id}_{secret}"
+
+
+def _change(field: str, before: Any, after: Any) -> Change:
+    return {"field": field, "before": before, "after": after}
+
+
+def _note(work: Work, user_id: str, key_id: str, name: str, action: str, changes: Sequence[Change] = ()) -> Note:
+    username = work.session.execute(select(User.username).where(User.id == user_id)).scalar_one()
+    return Note("api_key", key_id, (username, name), action, changes)
 
 
 def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]) -> list[KeyChange]:
@@ -99,6 +114,7 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
         if wanted.get("state") == "absent":
             if row is not None:
                 work.session.execute(delete(ApiKey).where(ApiKey.id == row.id))
+                append(work, [_note(work, row.user_id, row.id, name, "delete", _was(row))])
                 changes.append(KeyChange(name, f"api_keys.{name}", "present", None))
             continue
         if row is None:
@@ -106,22 +122,34 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
             changes.append(KeyChange(name, f"api_keys.{name}", None, "present", key))
             continue
         values, key = _differences(row, wanted)
-        if values:
-            work.session.execute(update(ApiKey).where(ApiKey.id == row.id).values(**values))
-        for field, value in values.items():
-            if field == "secret_hash":
-                changes.append(
-                    KeyChange(name, f"api_keys.{name}", "(secret)", "(secret)", None if work.dry_run else key)
-                )
+        if not values:
+            continue
+        # before the update, which brings the row up to date, too
+        told = [
+            _change("secret", SECRET_SHOWN, SECRET_SHOWN)
+            if field == "secret_hash"
+            else _change(field, getattr(row, field), value)
+            for field, value in values.items()
+        ]
+        work.session.execute(update(ApiKey).where(ApiKey.id == row.id).values(**values))
+        append(work, [_note(work, row.user_id, row.id, name, "update", told)])
+        for change in told:
+            if change["field"] == "secret":
+                shown = None if work.dry_run else key
+                changes.append(KeyChange(name, f"api_keys.{name}", SECRET_SHOWN, SECRET_SHOWN, shown))
             else:
-                changes.append(KeyChange(name, f"api_keys.{name}.{field}", getattr(row, field), value))
+                changes.append(KeyChange(name, f"api_keys.{name}.{change['field']}", change["before"], change["after"]))
     return changes
+
+
+def _was(row: ApiKey) -> list[Change]:
+    return [_change(field, getattr(row, field), None) for field in _GIVEN if getattr(row, field)]
 
 
 def _differences(row: ApiKey, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     values: dict[str, Any] = {}
     key = None
-    for field in ("scopes", "expires_at", "allowed_ips"):
+    for field in _GIVEN:
         if field in wanted:
             value = wanted[field] if wanted[field] is not None or field != "allowed_ips" else []
             if value != getattr(row, field):
@@ -205,6 +233,12 @@ def _write_later(noted: weakref.ref[LastUse], seconds: float) -> None:
 
 def end_all(work: Work, user_ids: Sequence[str]) -> None:
     """Ends every key of users who are deleted: who is brought back gets new ones, and nobody's old one works again."""
+    of_them = select(ApiKey, User.username).join(User, User.id == ApiKey.user_id).where(ApiKey.user_id.in_(user_ids))
+    ended = [
+        Note("api_key", row.id, (username, row.name), "delete", _was(row))
+        for row, username in work.session.execute(of_them.order_by(User.username, ApiKey.name))
+    ]
+    append(work, ended)
     work.session.execute(delete(ApiKey).where(ApiKey.user_id.in_(user_ids)))
 
 

@@ -10,6 +10,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Table, bindparam, delete, insert, select, union, update
 from sqlalchemy.orm import Session
 
+from deskplane.audit.service import Note, append
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.db import execute, prepared
@@ -239,30 +240,39 @@ def note_password(users: Sequence[Written]) -> None:
         written.after["password_changed_at"] = None if work.dry_run else now
 
 
-def ship_roles(session: Session, clock: Clock) -> bool:
+def ship_roles(work: Work) -> bool:
     """Makes the roles that come with Deskplane where they are missing; `admin` always gets every permission. Answers
-    whether that changed any."""
+    whether that changed any. What it changes of a desk that has roles is in the audit log."""
+    session = work.session
     there = {row.name: row for row in session.execute(select(Role)).scalars()}
-    now = clock.now()
+    now = work.clock.now()
+    notes = []
     for name, (description, permissions) in SHIPPED_ROLES.items():
         if name not in there:
-            session.add(
-                Role(
-                    id=new_id(),
-                    version=1,
-                    name=name,
-                    description=description,
-                    permissions=sorted(permissions),
-                    shipped=True,
-                    created_at=now,
-                    updated_at=now,
-                )
+            role = Role(
+                id=new_id(),
+                version=1,
+                name=name,
+                description=description,
+                permissions=sorted(permissions),
+                shipped=True,
+                created_at=now,
+                updated_at=now,
             )
+            session.add(role)
+            notes.append(_shipped(role, "create", None))
         elif name == ADMIN and there[name].permissions != sorted(permissions):
-            there[name].permissions = sorted(permissions)
-    changed = bool(session.new or session.dirty)
+            before, there[name].permissions = there[name].permissions, sorted(permissions)
+            notes.append(_shipped(there[name], "update", before))
     session.flush()
-    return changed
+    if there:
+        append(work, notes)
+    return bool(notes)
+
+
+def _shipped(role: Role, action: str, before: list[str] | None) -> Note:
+    changes = [{"field": "permissions", "before": before, "after": role.permissions}]
+    return Note("role", role.id, [role.name], action, changes)
 
 
 def new_user_values(username: str, clock: Clock) -> dict[str, Any]:
@@ -312,7 +322,10 @@ def create_admin(work: Work, username: str, password_hash: str | None) -> bool:
         values |= {"password": password_hash, "password_changed_at": work.clock.now()}
     session.execute(insert(User).values(**values))
     session.execute(insert(user_roles).values(user_id=values["id"], role_id=role))
-    work.change_configuration()
+    changes = [{"field": "roles", "before": None, "after": [ADMIN]}]
+    if password_hash is not None:
+        changes.append({"field": "password", "before": None, "after": SECRET_SHOWN})
+    append(work, [Note("user", values["id"], [username], "create", changes)])
     return True
 
 
@@ -324,6 +337,11 @@ def promote(work: Work, username: str) -> None:
     if user is None:
         raise Problem(404, "not_found", f"there is no user named {username}")
     role = session.execute(select(Role.id).where(Role.name == ADMIN)).scalar_one()
+    held = user_roles.c.role_id == Role.id
+    roles = session.execute(select(Role.name).join(user_roles, held).where(user_roles.c.user_id == user.id)).scalars()
+    held_before = sorted(roles)
+    before: dict[str, Any] = {"roles": held_before, "enabled": user.enabled, "deleted": user.deleted_at is not None}
+    after: dict[str, Any] = {"roles": sorted({*held_before, ADMIN}), "enabled": True, "deleted": False}
     session.execute(delete(user_roles).where(user_roles.c.user_id == user.id, user_roles.c.role_id == role))
     session.execute(insert(user_roles).values(user_id=user.id, role_id=role))
     session.execute(
@@ -331,4 +349,7 @@ def promote(work: Work, username: str) -> None:
         .where(User.id == user.id)
         .values(enabled=True, deleted_at=None, version=User.version + 1, updated_at=work.clock.now())
     )
-    work.change_configuration()
+    changes = [
+        {"field": name, "before": value, "after": after[name]} for name, value in before.items() if value != after[name]
+    ]
+    append(work, [Note("user", user.id, [username], "update", changes)])

@@ -1,0 +1,1 @@
+"""Who changed what of configuration and rights: a log that only grows, each entry chained to the one before."""
