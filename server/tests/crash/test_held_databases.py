@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -117,6 +120,50 @@ def test_sigterm_lets_requests_in_flight_end(api: Api, desk: Desk, database_url:
     numbers = {found["number"] for _status, found in answers}
     assert numbers == {f"TKT-00000{index}" for index in range(1, 5)}
     assert {ticket["number"] for ticket in api.call("GET", "/tickets")["items"]} == numbers
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_comes_to_a_server_that_stops_is_served_or_refused(api: Api, database_url: str, tmp_path: Path) -> None:
+    with served(database_url, tmp_path, workers=1, drain_seconds="2") as server:
+        assert server.process is not None
+        kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)  # a connection that is kept holds it up
+        kept.request("GET", "/readyz")
+        assert kept.getresponse().read()
+        found: Counter[str] = Counter()
+        told: list[Any] = []
+        gone = threading.Event()
+
+        def come(_index: int) -> None:
+            while not gone.is_set():
+                try:
+                    client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+                except ConnectionRefusedError:
+                    found["refused"] += 1
+                    time.sleep(0.02)
+                    continue
+                with client:
+                    try:
+                        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                        found["served" if client.recv(12) == b"HTTP/1.1 200" else "lost"] += 1
+                    except OSError:
+                        found["lost"] += 1
+
+        def stop(_index: int) -> None:
+            time.sleep(0.2)
+            stopping = threading.Thread(target=server.process.terminate, args=(60,))  # type: ignore[union-attr]
+            stopping.start()
+            while (ready := server.request("GET", "/readyz", None))[0] == 200:
+                time.sleep(0.02)
+            told.extend([ready[0], ready[2]["type"]])
+            told.append(server.request("POST", "/api/v1/tickets", {"title": "late"}, str(api.key))[0])
+            stopping.join()
+            gone.set()
+
+        together(5, lambda index: stop(index) if index == 0 else come(index))
+        assert server.process.popen.returncode == 0
+    assert told == [503, "urn:deskplane:problem:stopping", 201], "it says so, and serves on for a while"
+    assert found["refused"] > 10, "its door is closed before its last connection is"
+    assert (found["served"] > 10, found["lost"]) == (True, 0)
 
 
 def with_policy(desk: Desk) -> int:
