@@ -1,7 +1,8 @@
 """`make coverage-table`: which test shows which feature, and which features no test shows.
 
 The features are the rows of server/tests/features.tsv. A test of the server names those that it shows by
-`@pytest.mark.feature("F068")`, a target of the collection's integration tests by a line `# feature: F251`.
+`@pytest.mark.feature("F068")`, a target of the collection's integration tests and a scenario of Molecule by a line
+`# feature: F251`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from toolchain import ROOT, ToolError, say
 FEATURES = ROOT / "server" / "tests" / "features.tsv"
 TESTS = ROOT / "server" / "tests"
 TARGETS = ROOT / "tests" / "integration" / "targets"
+SCENARIOS = ROOT / "extensions" / "molecule"
 NOW = "now"
 _LINE = re.compile(r"^\s*# features?: (F\d{3}(?:[, ]+F\d{3})*)\s*$", re.MULTILINE)
 
@@ -64,7 +66,7 @@ def shown() -> dict[str, list[str]]:
     for path in sorted(TESTS.rglob("test_*.py")):
         for name, test in in_module(path.read_text(encoding="utf-8")):
             found[name].append(f"{path.relative_to(TESTS)}::{test}")
-    for path in sorted(TARGETS.rglob("*.yml")):
+    for path in sorted([*TARGETS.rglob("*.yml"), *SCENARIOS.rglob("*.yml")]):
         for names in _LINE.findall(path.read_text(encoding="utf-8")):
             for name in re.split(r"[, ]+", names):
                 found[name].append(f"{path.relative_to(ROOT)}")

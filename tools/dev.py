@@ -77,6 +77,10 @@ def soak(options: argparse.Namespace) -> None:
     call([RUN.command("python"), str(ROOT / "tools" / "try_api.py"), "--examples", str(options.examples)])
     BINARY.ensure()
     call([BINARY.command("python"), str(ROOT / "tools" / "try_binary.py"), "--every-python"])
+    # Upgrades that are killed before each of their tasks, and in the middle of each.
+    for seconds in ("0", "1"):
+        killed = [sys.executable, str(ROOT / "tools" / "molecule.py"), "killed"]
+        call(killed, KILLED_MATCH=".", KILLED_SECONDS=seconds)
 
 
 def lock(_options: argparse.Namespace) -> None:

@@ -38,8 +38,8 @@ key = open(glob.glob("/etc/deskplane/keys/*")[0]).read().strip()
 def get(path):
     request = urllib.request.Request("http://127.0.0.1:8080" + path, headers={"Authorization": "Bearer " + key})
     return json.load(urllib.request.urlopen(request, timeout=20))
-# What runs anew with every start, and what the made-up versions bring.
-moving = {"outbox", "schedules", "workers", "revisions", "alembic_version", "sqlite_sequence", "idempotency_keys"}
+# What runs anew with every start, what is worked out from the rest, and what the made-up versions bring.
+moving = {"outbox", "schedules", "workers", "revisions", "alembic_version", "idempotency_keys", "ticket_sla_counts"}
 def rows():
     database = sqlite3.connect("file:/var/lib/deskplane/deskplane.db?mode=ro", uri=True)
     found = {}
@@ -196,6 +196,7 @@ def main() -> int:
     parser.add_argument("--ansible", default="ansible-playbook", help="the program ansible-playbook")
     parser.add_argument("--seconds", type=float, default=0, help="kill so long after the task began, not before it")
     parser.add_argument("--changing", action="store_true", help="only at tasks around which something changes")
+    parser.add_argument("--number", type=int, default=0, help="number of the first version: of a machine used before")
     parser.add_argument("--match", default="", help="only at tasks whose name holds this regular expression")
     parser.add_argument(
         "--from", type=int, default=1, dest="first", metavar="N", help="only from the task of this number on"
@@ -206,7 +207,9 @@ def main() -> int:
         (work / "collections" / "ansible_collections" / "deskplane").mkdir(parents=True)
         (work / "collections" / "ansible_collections" / "deskplane" / "helpdesk").symlink_to(ROOT)
         shell = shlex.split(options.shell)
-        machine = Machine(options.inventory.resolve(), shell, options.binary.resolve(), work, options.ansible)
+        machine = Machine(
+            options.inventory.resolve(), shell, options.binary.resolve(), work, options.ansible, options.number
+        )
         try:
             machine.must()
             machine.call(["deskplane", "seed", "--tickets", "50", "--yes"])
