@@ -24,6 +24,7 @@ from deskplane.backup.offsite import Copies
 from deskplane.backup.schedule import Backups
 from deskplane.configuration import api as configuration_api
 from deskplane.configuration import by_hand, history
+from deskplane.configuration.resealing import sealed_claims
 from deskplane.customers import quotas
 from deskplane.customers.assets import ASSET, require_one_customer
 from deskplane.customers.contacts import CONTACT
@@ -115,6 +116,7 @@ def make_registry() -> Registry:
     desk_rules.register(registry)
     tickets_tasks.register(registry)
     health.register(registry, deliveries.cancel_of)
+    registry.sealed += [sealed_claims(), health.S.previous_secret]
     return registry
 
 
@@ -183,7 +185,7 @@ def make_desk(settings: Settings, clock: Clock | None = None) -> Desk:
         pool_size=settings.threads + 2,
         arguments=settings.database_arguments(),
     )
-    vault, outside = Vault([settings.secret()]), Client(settings.webhook_networks)
+    vault, outside = Vault(settings.secrets()), Client(settings.webhook_networks)
     return Desk(settings, database, vault, clock or SystemClock(), make_registry(), Kept(), outside)
 
 

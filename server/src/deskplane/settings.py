@@ -59,7 +59,14 @@ class Settings(BaseSettings):
         description="At least 32 random characters that seal secrets and sign cursors; better in a file of its own.",
     )
     secret_key_file: Path | None = Field(
-        None, description="File that holds the secret key, readable by its owner only."
+        None,
+        description="File that holds the secret key, readable by its owner only. Its first line is the key; more lines "
+        "are keys of before.",
+    )
+    old_secret_keys: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Secret keys of before, until C(deskplane secrets rotate) has sealed everything with the present "
+        "one; in the environment with commas between them. In C(secret_key_file) they are the lines behind the first.",
     )
     bind: str = Field(
         "127.0.0.1:8080",
@@ -115,7 +122,7 @@ class Settings(BaseSettings):
     )
     debug: bool = Field(False, description="For development; refused in production.")
 
-    @field_validator("webhook_networks", mode="before")
+    @field_validator("webhook_networks", "old_secret_keys", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -146,20 +153,24 @@ class Settings(BaseSettings):
         return {"sslmode": mode, "sslrootcert": str(self.database_tls_root_certificate or "system")}
 
     def secret(self) -> str:
-        """The secret key, from wherever it is kept. Raises SettingsError."""
+        """The secret key that seals and signs, from wherever it is kept. Raises SettingsError."""
+        return self.secrets()[0]
+
+    def secrets(self) -> list[str]:
+        """That one, and those of before, which open and verify still. Raises SettingsError."""
         if self.secret_key:
-            return self.secret_key
+            return [self.secret_key, *self.old_secret_keys]
         if self.secret_key_file is None:
             raise SettingsError("secret_key: is not set; set DESKPLANE_SECRET_KEY or secret_key_file")
         try:
-            found = self.secret_key_file.read_text().strip()
+            found = [line.strip() for line in self.secret_key_file.read_text().splitlines() if line.strip()]
         except OSError as error:
             raise SettingsError(f"secret_key_file: cannot be read: {error.strerror}: {error.filename}") from None
         except UnicodeDecodeError:
             raise SettingsError(f"secret_key_file: {self.secret_key_file} is not text") from None
         if not found:
             raise SettingsError(f"secret_key_file: is empty, so that the secret key is not set: {self.secret_key_file}")
-        return found
+        return [*found, *self.old_secret_keys]
 
 
 def first_line(path: Path, what: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from deskplane import __version__
-from deskplane.cli import accounts, audit, backups, database, documents, made_up, processes
+from deskplane.cli import accounts, audit, backups, database, documents, made_up, processes, secrets
 from deskplane.remote.commands import configuration
 
 
@@ -36,6 +36,7 @@ for command in (
     accounts.user,
     accounts.key,
     audit.audit,
+    secrets.secrets,
     documents.openapi,
     documents.describe_kinds,
     documents.config_example,

@@ -134,7 +134,9 @@ def _drifted(work: Work, kind: Kind, claims: list[tuple[Claim, str | None]]) -> 
         differing = [
             (path, _shown(kind, path, declared), _shown(kind, path, value_at(stored.state, path)))
             for path, declared in sorted(claim.declared.items())
-            if not _by_reference(kind, path, declared) and differs(declared, plain(value_at(stored.state, path)))
+            if not _by_reference(kind, path, declared)
+            and differs(declared, plain(value_at(stored.state, path)))
+            and not (path in kind.secrets and work.vault.are_one(declared, value_at(stored.state, path)))
         ]
         if claim.owns:
             differing += [(name, key[name], stored.state[name]) for name in kind.key if key[name] != stored.state[name]]

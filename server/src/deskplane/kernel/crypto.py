@@ -6,10 +6,19 @@ import base64
 import hashlib
 import hmac
 from functools import cached_property
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_SEALED = "gAAAAA"
+"""What a sealed text begins with: Fernet's version, and a time before the year 2106."""
+
+
+def looks_sealed(value: object) -> bool:
+    """Whether a stored value is a sealed text."""
+    return isinstance(value, str) and value.startswith(_SEALED)
 
 
 def sha256_hex(text: str) -> str:
@@ -20,7 +29,8 @@ def sha256_hex(text: str) -> str:
 class Vault:
     """Encrypts, and signs, with keys derived (HKDF, RFC 5869) from the server's secret key.
 
-    The first secret key encrypts and signs; all of them decrypt and verify, which leaves room for rotation.
+    The first secret key encrypts and signs; all of them decrypt and verify, so that `deskplane secrets rotate` can seal
+    everything with a new one while the desk works.
     """
 
     def __init__(self, secret_keys: list[str]) -> None:
@@ -34,9 +44,13 @@ class Vault:
         )
 
     @cached_property
-    def _fernet(self) -> MultiFernet:
+    def _fernets(self) -> list[Fernet]:
         keys = [base64.urlsafe_b64encode(self._derive(key, "secrets at rest")) for key in self._secret_keys]
-        return MultiFernet([Fernet(key) for key in keys])
+        return [Fernet(key) for key in keys]
+
+    @cached_property
+    def _fernet(self) -> MultiFernet:
+        return MultiFernet(self._fernets)
 
     @cached_property
     def _signing_keys(self) -> list[bytes]:
@@ -52,6 +66,22 @@ class Vault:
             return self._fernet.decrypt(token.encode()).decode()
         except InvalidToken as error:
             raise ValueError("this secret was sealed with another secret_key") from error
+
+    def resealed(self, token: str) -> str:
+        """The same secret sealed with the first key; the very same token where it is already. Raises ValueError for
+        what none of the keys opens."""
+        try:
+            self._fernets[0].decrypt(token.encode())
+        except InvalidToken:
+            return self.seal(self.open(token))
+        return token
+
+    def are_one(self, token: Any, other: Any) -> bool:
+        """Whether two sealed texts hold one secret, as they do while secrets are sealed anew."""
+        try:
+            return looks_sealed(token) and looks_sealed(other) and self.open(token) == self.open(other)
+        except ValueError:
+            return False
 
     def signature(self, payload: bytes) -> str:
         """Sixteen bytes of HMAC-SHA256: enough for a cursor, which gives no rights."""

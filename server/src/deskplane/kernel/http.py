@@ -262,8 +262,8 @@ class Endpoint:
         now = call.clock.now()
         caller = call.actor.user_id or ""
         # keyed, since a body may hold a password, which a plain hash would let someone guess at his leisure
-        print_ = call.vault.signature(idempotency.fingerprint(request.method, request.full_path, raw).encode())
-        stored = idempotency.find(call.session, caller, key, print_, now)
+        fingerprint = idempotency.fingerprint(request.method, request.full_path, raw).encode()
+        stored = idempotency.find(call.session, caller, key, lambda kept: call.vault.is_signed(fingerprint, kept), now)
         if stored is not None:
             return Reply(status=stored.status, headers={"Idempotent-Replayed": "true", **stored.headers}), stored.body
         reply, payload = _encoded(self.operation.view(call))
@@ -271,7 +271,7 @@ class Endpoint:
             call.session,
             caller=caller,
             key=key,
-            request=print_,
+            request=call.vault.signature(fingerprint),
             status=reply.status,
             body=payload,
             headers=reply.headers,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Integer, LargeBinary, String, delete, insert, select
@@ -53,8 +53,9 @@ def fingerprint(method: str, path: str, raw: bytes) -> str:
     return hashlib.sha256(b"\n".join([method.encode(), path.encode(), raw])).hexdigest()
 
 
-def find(session: Session, caller: str, key: str, request: str, now: datetime) -> StoredAnswer | None:
-    """The answer that was given to this key within a day. Raises 422 where the key came with another request."""
+def find(session: Session, caller: str, key: str, is_this: Callable[[str], bool], now: datetime) -> StoredAnswer | None:
+    """The answer that was given to this key within a day. `is_this` says whether it was to the same request. Raises 422
+    where the key came with another one."""
     found = session.execute(
         select(StoredAnswer).where(StoredAnswer.caller == caller, StoredAnswer.key == key)
     ).scalar_one_or_none()
@@ -63,7 +64,7 @@ def find(session: Session, caller: str, key: str, request: str, now: datetime) -
     if found.created_at < now - KEPT:
         session.execute(delete(StoredAnswer).where(StoredAnswer.caller == caller, StoredAnswer.key == key))
         return None
-    if found.request != request:
+    if not is_this(found.request):
         raise Problem(422, "idempotency_key_reused", "this Idempotency-Key was sent before with another request")
     return found
 

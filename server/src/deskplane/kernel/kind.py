@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from marshmallow import Schema, ValidationError
-from sqlalchemy import ColumnElement, Table, delete, insert, select
+from sqlalchemy import Column, ColumnElement, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
@@ -311,12 +311,13 @@ class Unsettled(Exception):
 class Registry:
     """The kinds of one server, and what higher rooms want to be asked or told about them.
 
-    `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before deletions; answers, by id, what
-    stands in their way, in words. `deleting`: told just before rows go, softly or not; `purging`: just before rows go
-    for good that would only go softly. `made`: told by a room that makes an object by itself, for the configuration's
-    history. `on_written`: told after writes (or dry ones) in the same transaction; may add warnings. `settled`: asked
-    at the end, when all is written, and may still refuse all of it by raising a Problem or Unsettled. Each is given all
-    objects of a kind at once.
+    `checks`: rules of higher rooms, besides the kind's own. `dependants`: asked before deletions; answers, by id,
+    what stands in their way, in words. `deleting`: told just before rows go, softly or not; `purging`: just before
+    rows go for good that would only go softly. `made`: told by a room that makes an object by itself, for the
+    configuration's history. `sealed`: columns besides those of kinds that hold sealed secrets. `on_written`: told
+    after writes (or dry ones) in the same transaction; may add warnings. `settled`: asked at the end, when all is
+    written, and may still refuse all of it by raising a Problem or Unsettled. Each is given all objects of a kind
+    at once.
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
@@ -328,6 +329,7 @@ class Registry:
         self.purging: dict[str, list[Callable[[Work, Sequence[str]], None]]] = defaultdict(list)
         self.made: list[Callable[[Work, Kind, str, State], None]] = []
         self.on_written: dict[str, list[Callable[[Sequence[Written]], None]]] = defaultdict(list)
+        self.sealed: list[Column[Any]] = []
         self.settled: dict[str, list[Callable[[Work], None]]] = defaultdict(list)
 
     def __getitem__(self, name: str) -> Kind:
