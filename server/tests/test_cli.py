@@ -66,7 +66,7 @@ def test_every_command_explains_itself() -> None:
     assert isinstance(main, Group)
     walk(main, [])
     local = {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds", "seed"}
-    local |= {"backup", "verify", "restore", "config-example", "audit"}
+    local |= {"backup", "verify", "restore", "config-example", "audit", "secrets"}
     assert set(main.commands) == local | {"configuration"}
 
 
