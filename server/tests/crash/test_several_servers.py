@@ -76,7 +76,7 @@ def test_two_workers_do_everything_once(
     count = 20
     with receivers(desk, api, clock) as hooks:
         for number in range(3):
-            hooks.hook(f"hook {number}", script, events=["ticket_created"])
+            hooks.hook(f"hook{number}", script, events=["ticket_created"])
         with workers(places):
             wait_for(lambda: api.call("GET", "/readyz")["workers"] == 2, 60)
             for _ in range(count):
