@@ -65,7 +65,11 @@ def permissions_page() -> str:
     operations = [
         [
             f"`{operation.method} {operation.path}`",
-            "no key" if operation.public else codes(operation.permission) or "any key",
+            "no key"
+            if operation.public
+            else "a session"
+            if operation.session
+            else codes(operation.permission) or "any key",
             codes(operation.dry_permission),
             prose(operation.summary),
         ]

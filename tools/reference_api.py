@@ -37,8 +37,9 @@ class Entry:
         return f"[{self.summary}]({self.page}.md#{slug(self.summary)})"
 
     def needs(self) -> str:
-        if self.about.get("security") == []:
-            return "no key"
+        security = self.about.get("security")
+        if security is not None:
+            return "a session" if security else "no key"
         return codes(self.about.get("x-permission", [])) or "any key"
 
     def body(self) -> Schema | None:

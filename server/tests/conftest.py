@@ -32,8 +32,11 @@ from deskplane.kernel import db
 from deskplane.migrations.tables import metadata
 from deskplane.people import keys, service
 from deskplane.settings import Settings
+from login_help import cheap, mia
 from mail.dovecot import Dovecot
 from revisions import RevisionWatch
+
+__all__ = ["cheap", "mia"]
 
 SECRET = "a secret key for tests, long enough to be one: 0123456789"
 DATABASES = os.environ.get("DESKPLANE_TEST_DATABASES", "sqlite,postgresql").split(",")

@@ -12,6 +12,8 @@ from deskplane.app import Desk
 from deskplane.kernel.revision import CONFIGURATION
 
 _WRITES = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+\"?(\w+)", re.IGNORECASE)
+_NOT_KEPT = re.compile(r"UPDATE users SET (last_login_at|password_hash)=[^,]+ WHERE")
+"""What logging in writes by the way: when, and another hash of the same password. Nothing follows from either."""
 _BESIDE_KINDS = {"managers", "claims", "renames"}
 
 
@@ -32,7 +34,7 @@ class RevisionWatch:
 
     def _executed(self, connection: Connection, _cursor: object, statement: str, values: Any, *_others: Any) -> None:
         found = _WRITES.match(statement)
-        if found is None:
+        if found is None or _NOT_KEPT.match(statement):
             return
         if found[1] == "revisions":
             if CONFIGURATION in repr(values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_every_command_explains_itself() -> None:
     assert isinstance(main, Group)
     walk(main, [])
     local = {"serve", "worker", "migrate", "check", "user", "key", "openapi", "describe-kinds", "seed"}
-    local |= {"backup", "verify", "restore", "config-example", "audit", "secrets"}
+    local |= {"backup", "verify", "restore", "config-example", "audit", "secrets", "setup-token"}
     assert set(main.commands) == local | {"configuration"}
 
 
@@ -74,7 +75,10 @@ def test_every_command_explains_itself() -> None:
 def test_a_fresh_desk_is_set_up_step_by_step_and_each_step_can_be_repeated(run: Terminal, database_url: str) -> None:
     assert run("migrate", url=database_url).stdout == "already at " + head() + "\n"
     assert run("check", url=database_url).stdout == "nothing is wrong\n"
+    token = run("setup-token", url=database_url)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}\n", token.stdout)
     made = run("user", "create-admin", "boss", "--password-stdin", url=database_url, text="long enough\n")
+    assert "there is an administrator already" in failure(run("setup-token", url=database_url))
     assert (made.returncode, made.stdout) == (0, "")
     again = run("user", "create-admin", "boss", "--if-missing", url=database_url)
     assert (again.returncode, "is an administrator already" in again.stderr) == (0, True)

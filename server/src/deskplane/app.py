@@ -40,6 +40,7 @@ from deskplane.desks.templates import EMAIL_TEMPLATE, TEMPLATE
 from deskplane.desks.workflows import WORKFLOW, keep_shipped_workflows
 from deskplane.kernel import http, idempotency, limits
 from deskplane.kernel.actor import Actor
+from deskplane.kernel.breached import BreachedPasswords
 from deskplane.kernel.clock import Clock, SystemClock
 from deskplane.kernel.crypto import Vault
 from deskplane.kernel.db import Database
@@ -49,6 +50,11 @@ from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.revision import Kept, current, raise_revision
 from deskplane.kernel.safe_http import Client
 from deskplane.kernel.work import Work
+from deskplane.login import account_api, accounts, asking, history_api, registration_api
+from deskplane.login import api as login_api
+from deskplane.login import tasks as login_tasks
+from deskplane.login.models import LoginSession
+from deskplane.login.sessions import Sessions
 from deskplane.mail import api as mail_api
 from deskplane.mail import fetching, incoming, incoming_api, notifications
 from deskplane.mail import tasks as mail_tasks
@@ -103,6 +109,7 @@ def make_registry() -> Registry:
     registry.on_written["user"].append(note_password)
     registry.deleting["user"] += [rules.keep_those_beyond, end_all_keys]
     registry.settled["user"].append(rules.keep_an_administrator)
+    accounts.register(registry)
     registry.made.append(history.note_made)
     registry.deleting["group"].append(rules.keep_groups_beyond)
     registry.deleting["role"].append(rules.keep_shipped_roles)
@@ -132,6 +139,10 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += mail_api.operations()
     found += deliveries_api.operations(_change_webhook)
     found += incoming_api.operations()
+    found += login_api.operations()
+    found += account_api.operations(by_hand.Users())
+    found += registration_api.operations(by_hand.Users())
+    found += history_api.operations()
     found += system.operations(lambda: found)
     return found
 
@@ -151,6 +162,7 @@ class Desk:
     registry: Registry
     kept: Kept
     outside: Client
+    breached: BreachedPasswords
 
     def command_line(self, session: Session) -> Work:
         """Work on the server's own machine, with every right."""
@@ -174,6 +186,7 @@ class Desk:
             public_address=self.settings.public_address,
             outside=self.outside,
             address=address,
+            breached=self.breached,
         )
 
 
@@ -186,7 +199,8 @@ def make_desk(settings: Settings, clock: Clock | None = None) -> Desk:
         arguments=settings.database_arguments(),
     )
     vault, outside = Vault(settings.secrets()), Client(settings.webhook_networks)
-    return Desk(settings, database, vault, clock or SystemClock(), make_registry(), Kept(), outside)
+    breached = BreachedPasswords(settings.breached_passwords_file)
+    return Desk(settings, database, vault, clock or SystemClock(), make_registry(), Kept(), outside, breached)
 
 
 def migrate(desk: Desk) -> tuple[str | None, str | None]:
@@ -219,10 +233,17 @@ def make_server(desk: Desk, operations: list[Operation]) -> http.Server:
         vault=desk.vault,
         clock=desk.clock,
         authenticate=Authenticator(desk.kept, departments_of, closed_to_members, LastUse(desk.database)),
+        authenticate_session=Sessions(
+            desk.kept,
+            departments_of,
+            closed_to_members,
+            LastUse(desk.database, column=LoginSession.last_seen_at),
+        ),
         public_address=settings.public_address,
         max_document_bytes=settings.max_document_bytes,
         kept=desk.kept,
         outside=desk.outside,
+        breached=desk.breached,
         operations=operations,
     )
 
@@ -300,6 +321,7 @@ def make_worker(desk: Desk) -> Worker:
             lambda session: incoming.forget_deleted(desk.automation(session)),
         ),
         *mail_tasks.jobs(desk.automation),
+        *login_tasks.jobs(desk.automation),
     ]
     handlers: dict[str, Handler] = {
         recalculation.RECALCULATE: recalculate,
@@ -307,6 +329,7 @@ def make_worker(desk: Desk) -> Worker:
         incoming.TOPIC: Intake(desk.database, desk.automation, mail_tasks.answer),
         fetching.TOPIC: Fetching(desk.database, desk.automation),
         **mail_tasks.handlers(desk.database, desk.automation),
+        asking.TOPIC: asking.handler(desk.automation),
         schedule.TOPIC: backups.make,
         offsite.TOPIC: copies.send,
         deliveries.DELIVER: deliveries.Courier(desk.database, desk.automation, desk.outside, _change_webhook),

@@ -104,6 +104,11 @@ class Settings(BaseSettings):
     busy_seconds: float = Field(
         10.0, gt=0, le=120, description="How many seconds a writer waits for the database, until 503."
     )
+    breached_passwords_file: Path | None = Field(
+        None,
+        description="File with the SHA-1 sums of passwords that everyone knows, sorted, as Pwned Passwords is offered "
+        "for download; nobody gets one of them.",
+    )
     log_format: Literal["json", "console"] = Field(
         "json", description="Form of the log: C(json) for machines, C(console) for eyes."
     )
@@ -246,6 +251,9 @@ def findings(settings: Settings) -> list[Finding]:
             continue
         if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             found.append(Finding(name, f"{path} can be read by everyone", f"run: chmod o= {path}"))
+    known = settings.breached_passwords_file
+    if known is not None and not os.access(known, os.R_OK):
+        found.append(Finding("breached_passwords_file", f"{known} cannot be read", "name a file with SHA-1 sums"))
     if settings.debug and settings.environment == "production":
         found.append(Finding("debug", "is on in production", "set debug to false"))
     if not _is_database(settings.database_url):

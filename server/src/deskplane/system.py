@@ -93,11 +93,16 @@ def _docs_entry(path: str, method: str, entry: dict[str, Any]) -> str:
     rows += [(name, part.get("description", "")) for name, part in body.get("properties", {}).items()]
     rows += [(status, answer["description"]) for status, answer in entry["responses"].items()]
     table = "".join(f"<tr><td><code>{escape(name)}</code><td>{escape(text)}" for name, text in rows)
-    rights = ", ".join(entry.get("x-permission", [])) or ("no key" if entry.get("security") == [] else "any key")
+    rights = ", ".join(entry.get("x-permission", [])) or _without_permission(entry)
     return (
         f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> {escape(entry['summary'])}</summary>"
         f"<p>{escape(entry.get('description', ''))} Needs: {escape(rights)}.</p><table>{table}</table></details>"
     )
+
+
+def _without_permission(entry: dict[str, Any]) -> str:
+    security = entry.get("security")
+    return "any key" if security is None else "a session" if security else "no key"
 
 
 def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Operation]:

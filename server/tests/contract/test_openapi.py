@@ -67,7 +67,8 @@ def test_names_of_operations_are_unique_and_each_says_what_it_needs() -> None:
         if operation.public:
             assert entry["security"] == []
         else:
-            assert entry.get("x-permission") == list(operation.permission)
+            assert entry.get("x-permission", []) == list(operation.permission)
+            assert not operation.session or entry["security"] == [{"session": []}]
             assert {"401", "403"} <= set(entry["responses"])
 
 

@@ -33,8 +33,9 @@ from deskplane.kernel.problem import Problem
 from deskplane.migrations import head, require_fit, revision_of
 from deskplane.migrations.tables import metadata
 
-LEFT_OUT = frozenset({"workers", "schema_floor", "rate_counts"})
-"""Tables that say what runs now or what the tables are like, and nothing of the desk."""
+LEFT_OUT = frozenset({"workers", "schema_floor", "rate_counts", "login_sessions", "pending_logins", "login_tokens"})
+"""Tables that say what goes on now or what the tables are like, and nothing of the desk: nobody is logged in by what is
+restored."""
 SEALED_WITH = b"backup: the secret key that the secrets in it are sealed with"
 _ROWS, _ROWS_OF_BYTES = 500, 8
 _PART = 4 * 1024 * 1024

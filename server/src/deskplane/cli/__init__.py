@@ -35,6 +35,7 @@ for command in (
     backups.restore,
     accounts.user,
     accounts.key,
+    accounts.setup_token,
     audit.audit,
     secrets.secrets,
     documents.openapi,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deskplane.cli.common import checked, clean_errors, settings_of
 from deskplane.kernel.permissions import BUNDLES, PERMISSIONS
+
+if TYPE_CHECKING:
+    from deskplane.app import Desk
 
 
 @click.group()
@@ -25,6 +28,7 @@ def user() -> None:
 def create_admin(config: str | None, username: str, password_stdin: bool, if_missing: bool) -> None:
     """Make an administrator. Without a password he works through API keys only."""
     from deskplane.app import make_desk
+    from deskplane.login.accounts import require_good
     from deskplane.people import service
     from deskplane.people.schemas import UserSchema
 
@@ -32,8 +36,11 @@ def create_admin(config: str | None, username: str, password_stdin: bool, if_mis
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
     if password is not None and len(password) < 8:
         raise ValueError("the password must have at least 8 characters")
-    hashed = service.hash_password(password) if password is not None else None
     desk = make_desk(settings_of(config))
+    if password is not None:
+        with desk.database.transaction(write=False) as session:
+            require_good(desk.command_line(session), password)
+    hashed = service.hash_password(password) if password is not None else None
     made = desk.database.run(
         lambda session: service.create_admin(desk.command_line(session), username, hashed), write=True
     )
@@ -54,6 +61,35 @@ def promote(config: str | None, username: str) -> None:
     desk = make_desk(settings_of(config))
     desk.database.run(lambda session: service.promote(desk.command_line(session), username), write=True)
     click.echo(f"{username} is an administrator", err=True)
+
+
+@click.command("setup-token")
+@click.pass_obj
+@clean_errors
+def setup_token(config: str | None) -> None:
+    """Print a token with which somebody makes the first administrator, within a day: POST /api/v1/registration."""
+    from deskplane.app import make_desk
+
+    click.echo(new_setup_token(make_desk(settings_of(config))))
+
+
+def new_setup_token(desk: Desk) -> str:
+    """A token for the first set-up. Raises 409 where there is an administrator."""
+    from deskplane.login.registration_api import make_setup_token
+
+    return desk.database.run(lambda session: make_setup_token(desk.command_line(session)), write=True)
+
+
+def offer_setup(desk: Desk) -> None:
+    """Says how the first administrator is made, where there is none."""
+    from deskplane.login.registration_api import has_administrator
+
+    with desk.database.transaction(write=False) as session:
+        if has_administrator(desk.command_line(session)):
+            return
+    click.echo("deskplane: there is no administrator; make one with: deskplane user create-admin NAME", err=True)
+    token = new_setup_token(desk)
+    click.echo(f"deskplane: or, within a day, with: POST /api/v1/registration, setup_token {token}", err=True)
 
 
 @click.group()

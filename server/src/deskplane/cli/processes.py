@@ -10,6 +10,7 @@ import tempfile
 import click
 
 from deskplane import migrations
+from deskplane.cli.accounts import offer_setup
 from deskplane.cli.common import clean_errors, settings_of
 
 
@@ -37,6 +38,7 @@ def serve(config: str | None, bind: str | None, workers: int | None, threads: in
             migrate(desk)
         else:
             migrations.require_current(desk.database)
+        offer_setup(desk)
         desk.database.dispose()
         run(settings)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from marshmallow import ValidationError
 from sqlalchemy import select, update
@@ -17,13 +18,22 @@ NAMING = {"workflow.default": "workflow", "department.default": "department"}
 
 
 def check_password(found: Check) -> None:
-    """A new password has the least length that the desk asks for."""
+    """A new password is one that the desk takes."""
     password, kept = found.given.get("password"), found.after.get("password")
     if not isinstance(password, str) or not kept or kept == (found.before or {}).get("password"):
         return  # the stored one stays, also where the desk has come to ask for more, or it is still wanted
-    least = setting(found.work, "password.min_length")
+    for code, detail, allowed in password_troubles(found.work, password):
+        found.refuse("password", code, detail, allowed)
+
+
+def password_troubles(work: Work, password: str) -> list[tuple[str, str, Any]]:
+    """What is wrong with a new password: code, words, and what is allowed."""
+    least = setting(work, "password.min_length")
     if len(password) < least:
-        found.refuse("password", "too_short", f"must have at least {least} characters", least)
+        return [("too_short", f"must have at least {least} characters", least)]
+    if password in work.breached:
+        return [("breached", "is known to everyone who guesses passwords; choose another", None)]
+    return []
 
 
 def check_department(found: Check) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from deskplane.desks.models import Setting
 from deskplane.desks.schedule import Schedule
 from deskplane.kernel.compound import SetOf
 from deskplane.kernel.fields import Choice, Described, Email, Flag, Minutes, Text, TimeZone, Url, Whole
+from deskplane.kernel.revision import Kept
 from deskplane.kernel.work import Work
 
 HOST: dict[str, Any] = {
@@ -104,8 +106,9 @@ SETTINGS: dict[str, Described] = {
 def setting(work: Work, key: str) -> Any:
     """The value of a setting, as of this transaction; null for one that holds a secret."""
 
-    def load() -> dict[str, Any]:
-        rows = work.session.execute(select(Setting.key, Setting.value))
-        return dict(rows.all())
+    return settings_at(work.session, work.kept, work.revision).get(key)
 
-    return work.keep("settings", load).get(key)
+
+def settings_at(session: Session, kept: Kept, revision: int | None) -> dict[str, Any]:
+    """The values of all settings at a revision, for who has no work yet."""
+    return kept.get(revision, "settings", lambda: dict(session.execute(select(Setting.key, Setting.value)).all()))

@@ -14,7 +14,8 @@ class Actor:
     `member_of` are the ids of the customers whose tickets he works on; `shut_out_of` those that he is a member of and
     works for by the public API only, since they have no agent portal. `owner_of` those whose memberships and contacts
     he manages, `departments` those of his departments. `key_id` is the API key's, null for the command line. `cause`
-    is what history says of where he comes from, where that is neither.
+    is what history says of where he comes from, where that is neither. `session_id` is that of who logged in, null for
+    a key; `password_expired`: he may do nothing but choose a new one.
     """
 
     user_id: str | None
@@ -28,6 +29,8 @@ class Actor:
     default_department: str | None = None
     key_id: str | None = None
     cause: str | None = None
+    session_id: str | None = None
+    password_expired: bool = False
 
     def may(self, permission: str) -> bool:
         """Whether he has the permission."""

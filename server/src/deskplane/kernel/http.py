@@ -22,8 +22,9 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from deskplane import __version__
-from deskplane.kernel import idempotency, jsonbody, uploads
+from deskplane.kernel import cookies, idempotency, jsonbody, uploads
 from deskplane.kernel.actor import Actor
+from deskplane.kernel.breached import BreachedPasswords
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.compound import ListOf, described, field_errors
 from deskplane.kernel.crypto import Vault
@@ -33,7 +34,7 @@ from deskplane.kernel.ids import new_short_id
 from deskplane.kernel.kind import Registry
 from deskplane.kernel.logging import logger
 from deskplane.kernel.metrics import ANSWERS, REQUESTS
-from deskplane.kernel.operation import Afterwards, Call, Operation, Reply, Stream, Upload
+from deskplane.kernel.operation import Afterwards, Between, Call, Operation, Reply, Stream, Upload
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
 from deskplane.kernel.revision import Kept
@@ -45,6 +46,10 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 Authenticate = Callable[[Session, str, str | None, Clock], tuple[Actor, int]]
 """Session, API key, address of the caller, clock → who it is, and the configuration's revision. Raises 401."""
+AuthenticateSession = Callable[[Session, str, Clock], tuple[Actor, int]]
+"""Session of the database, token of the caller's own, clock → the same."""
+LONGEST_CLIENT = 200
+"""Characters that are kept of what a caller's program calls itself."""
 
 
 @dataclass
@@ -56,11 +61,24 @@ class Server:
     vault: Vault
     clock: Clock
     authenticate: Authenticate
+    authenticate_session: AuthenticateSession
     public_address: str = ""
     max_document_bytes: int = 0
     kept: Kept = field(default_factory=Kept)
     outside: Client = field(default_factory=Client)
+    breached: BreachedPasswords = field(default_factory=BreachedPasswords)
     operations: list[Operation] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a caller shows: an API key, or the token of a session."""
+
+    key: str | None = None
+    token: str | None = None
+
+
+NOBODY = Credential()
 
 
 def credential(incoming: Request) -> str | None:
@@ -173,9 +191,7 @@ class Endpoint:
 
     def _answer(self, path: dict[str, str], upload: Upload | None) -> Response:
         operation, server = self.operation, self.server
-        key = None if operation.public else credential(request)
-        if key is None and not operation.public:
-            raise unauthenticated("send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
+        shown = self._shown()
         if operation.large:
             request.max_content_length = server.max_document_bytes
         raw = request.get_data(cache=False) if self.body_schema is not None else b""
@@ -192,9 +208,10 @@ class Endpoint:
             query = problem
         dry_run = operation.dry or (isinstance(query, dict) and bool(query.get("dry_run")))
         repeat = request.headers.get("Idempotency-Key") if operation.idempotency else None
+        tokens = cookies.read_all(request)
 
         def call_for(session: Session) -> Call:
-            actor, revision = self._caller(session, key, dry_run)
+            actor, revision = self._caller(session, shown, dry_run)
             for part in (query, body):
                 if isinstance(part, Problem):
                     raise part
@@ -213,7 +230,9 @@ class Endpoint:
                 dry_run=dry_run,
                 request_id=structlog.contextvars.get_contextvars().get("request_id"),
                 address=request.remote_addr,
+                client=request.headers.get("User-Agent", "")[:LONGEST_CLIENT] or None,
                 outside=server.outside,
+                breached=server.breached,
                 public_address=server.public_address or f"{request.scheme}://{request.host}",
                 path=path,
                 query=query if isinstance(query, dict) else {},
@@ -221,6 +240,7 @@ class Endpoint:
                 if_match=request.headers.get("If-Match"),
                 if_none_match=request.headers.get("If-None-Match"),
                 upload=upload,
+                cookies=tokens,
             )
 
         if upload is not None and operation.upload is not None:
@@ -233,6 +253,8 @@ class Endpoint:
         if operation.prepare is not None:
             prepare = operation.prepare
             prepared = server.database.run(lambda session: prepare(call_for(session)), write=operation.prepare_writes)
+            if isinstance(prepared, Between):
+                prepared = prepared.run(server.database)
 
         def work(session: Session) -> tuple[Reply, bytes]:
             call = call_for(session)
@@ -255,7 +277,27 @@ class Endpoint:
         else:
             response = Response(payload, status=reply.status, content_type=reply.content_type)
         response.headers.extend(dict(reply.headers))
+        for cookie in reply.cookies:
+            cookies.write(request, response, cookie)
         return response
+
+    def _shown(self) -> Credential:
+        """What the caller shows; a session only where there is no key. Raises 401, and 403 for what a browser may have
+        been made to send."""
+        server, changes = self.server, request.method not in cookies.SAFE_METHODS
+        if self.operation.public:
+            if changes:
+                cookies.require_same_origin(request, server.public_address)
+            return NOBODY
+        if "Authorization" in request.headers or "X-API-Key" in request.headers:
+            key = credential(request)
+            if key is not None:
+                return Credential(key=key)
+        elif (token := cookies.read(request, cookies.SESSION)) is not None:
+            if changes:
+                cookies.require_own_page(request, server.vault, token, server.public_address)
+            return Credential(token=token)
+        raise unauthenticated("send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>', or log in")
 
     def _once(self, call: Call, key: str, raw: bytes) -> tuple[Reply, bytes]:
         """Runs the view, unless the same caller sent the same request with the same key before."""
@@ -279,11 +321,19 @@ class Endpoint:
         )
         return reply, payload
 
-    def _caller(self, session: Session, key: str | None, dry_run: bool) -> tuple[Actor, int | None]:
-        operation = self.operation
-        if operation.public or key is None:
+    def _caller(self, session: Session, shown: Credential, dry_run: bool) -> tuple[Actor, int | None]:
+        operation, server = self.operation, self.server
+        if shown.key is not None:
+            actor, revision = server.authenticate(session, shown.key, request.remote_addr, server.clock)
+            if operation.session:
+                raise Problem(403, "session_needed", "this is done by who logs in; an API key does not do")
+        elif shown.token is not None:
+            actor, revision = server.authenticate_session(session, shown.token, server.clock)
+            if actor.password_expired and not operation.despite_expiry:
+                detail = "the password is older than this desk allows; choose a new one: PUT /api/v1/account/password"
+                raise Problem(403, "password_expired", detail)
+        else:
             return Actor(None, "", frozenset()), None
-        actor, revision = self.server.authenticate(session, key, request.remote_addr, self.server.clock)
         if not operation.permission or any(map(actor.may, operation.permission)):
             return actor, revision
         if operation.owners and actor.owner_of:

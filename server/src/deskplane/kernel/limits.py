@@ -11,10 +11,11 @@ the database cannot be asked nothing is let through, since nothing could be done
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
-from sqlalchemy import BigInteger, Integer, String, Table, case, delete
+from sqlalchemy import BigInteger, Integer, String, Table, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -52,8 +53,7 @@ class Allowance(NamedTuple):
 
 def hit(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:
     """Counts one time, and says what is left. Two at once, on whichever servers, are two."""
-    second = int(now.timestamp())
-    until = second - second % rate.seconds + rate.seconds
+    second, until = _window(rate, now)
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     table = cast(Table, RateCount.__table__)
     adding = dialect.insert(table).values(key=key, until=until, hits=1)
@@ -64,6 +64,32 @@ def hit(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:
     return Allowance(rate.limit, rate.limit - hits, until - second)
 
 
+def look(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:
+    """What is left, without counting."""
+    second, until = _window(rate, now)
+    here = cast(Table, RateCount.__table__).c
+    hits = session.execute(select(here.hits).where(here.key == key, here.until == until)).scalar_one_or_none() or 0
+    return Allowance(rate.limit, rate.limit - hits, until - second)
+
+
+def take_back(session: Session, key: str, rate: Rate, counted_at: datetime) -> None:
+    """Counts one time less, in the window in which it was counted."""
+    here = cast(Table, RateCount.__table__).c
+    one = update(RateCount).where(here.key == key, here.until == _window(rate, counted_at)[1], here.hits > 0)
+    session.execute(one.values(hits=here.hits - 1))
+
+
+def forget(session: Session, keys: Sequence[str]) -> None:
+    """Begins anew with what was counted."""
+    session.execute(delete(RateCount).where(RateCount.key.in_(keys)))
+
+
 def forget_old(session: Session, now: datetime) -> None:
     """Deletes the counts of windows that are over."""
     session.execute(delete(RateCount).where(RateCount.until <= int(now.timestamp())))
+
+
+def _window(rate: Rate, now: datetime) -> tuple[int, int]:
+    """The present second, and the one at which the window ends."""
+    second = int(now.timestamp())
+    return second, second - second % rate.seconds + rate.seconds

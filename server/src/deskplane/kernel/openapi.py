@@ -8,6 +8,7 @@ from typing import Any
 
 from deskplane import __version__
 from deskplane.kernel.compound import described, object_schema
+from deskplane.kernel.cookies import CSRF_HEADER, HOST_PREFIX, SAFE_METHODS, SESSION
 from deskplane.kernel.operation import Operation
 
 PROBLEM_SCHEMA: dict[str, Any] = {
@@ -44,7 +45,9 @@ def _problem(description: str) -> dict[str, Any]:
 
 def _statuses(operation: Operation) -> dict[int, str]:
     found = {404: "There is nothing, or it is not yours to see."} if "{" in operation.path else {}
-    if not operation.public:
+    if operation.session:
+        found |= {401: "Nobody is logged in.", 403: "A page of another site sent it, or an API key was sent."}
+    elif not operation.public:
         found |= {401: "No key, or not a valid one.", 403: "A permission is missing."}
     if operation.body:
         found |= {
@@ -88,7 +91,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                     **({"style": "form", "explode": True} if part.json_type == "list" else {}),
                 }
             )
-    headers = []
+    headers: list[tuple[str, str, dict[str, Any]]] = []
+    if operation.session and operation.method not in SAFE_METHODS:
+        headers.append((CSRF_HEADER, "The csrf_token of the session.", {}))
     if operation.idempotency:
         headers.append(
             ("Idempotency-Key", "The same key gives the same answer for a day.", {"pattern": "^[!-~]{1,200}$"})
@@ -127,6 +132,8 @@ def document(operations: Iterable[Operation], *, public_address: str = "") -> di
             entry["description"] = operation.description
         if operation.public:
             entry["security"] = []
+        if operation.session:
+            entry["security"] = [{"session": []}]
         if operation.permission:
             entry["x-permission"] = list(operation.permission)
             if operation.dry_permission:
@@ -163,13 +170,19 @@ def document(operations: Iterable[Operation], *, public_address: str = "") -> di
             "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         },
         "servers": [{"url": public_address or "/"}],
-        "security": [{"bearer": []}, {"apiKey": []}],
+        "security": [{"bearer": []}, {"apiKey": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": {"Problem": PROBLEM_SCHEMA},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": f"{HOST_PREFIX}{SESSION}",
+                    "description": f"Made by logging in. What changes something also sends `{CSRF_HEADER}`.",
+                },
             },
         },
     }

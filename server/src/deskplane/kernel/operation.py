@@ -14,6 +14,7 @@ from typing import IO, Any
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
+from deskplane.kernel.db import Database
 from deskplane.kernel.work import Work
 
 
@@ -48,9 +49,19 @@ class Afterwards:
     run: Callable[[], Any]
 
 
+@dataclass(frozen=True)
+class Between:
+    """What `prepare` answers where something must be done before the view, but in no transaction: what takes long, as
+    the hash of a password does. It may open short ones, which stay whatever becomes of the request; what it answers is
+    what the view is given as prepared."""
+
+    run: Callable[[Database], Any]
+
+
 @dataclass
 class Call(Work):
-    """One HTTP request, as its view sees it: the work, and what was sent. All of it is validated."""
+    """One HTTP request, as its view sees it: the work, and what was sent. All of it is validated but the cookies, by
+    the names of `kernel.cookies`, which anybody can make up."""
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
@@ -59,6 +70,17 @@ class Call(Work):
     if_none_match: str | None = None
     prepared: Any = None
     upload: Upload | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cookie:
+    """One to be set, by its name in `kernel.cookies`; a null value removes it. `max_age` is in seconds, null: until the
+    browser is closed."""
+
+    name: str
+    value: str | None
+    max_age: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +92,7 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    cookies: tuple[Cookie, ...] = ()
 
 
 View = Callable[[Call], Reply]
@@ -81,6 +104,7 @@ class Operation:
 
     Args:
         permission: one of these is needed; empty: any known caller. `public`: no key at all.
+        session: only who logged in is let through, no key; `despite_expiry`: also who must choose a new password.
         dry_permission: further permissions that suffice where `dry_run` is asked for.
         owners: whoever owns a customer is let through as well; the view looks whether it is about one that he owns.
         dry: it is always a dry run.
@@ -94,7 +118,7 @@ class Operation:
             can be said against it already, and answers how many bytes it may have at most.
         answered: is told how each request ended, and when.
         prepare: runs before, in a transaction of its own that only reads, for what must not be done under a lock; with
-            `prepare_writes` one that stays whatever becomes of the request.
+            `prepare_writes` one that stays whatever becomes of the request. May answer `Between`.
     """
 
     name: str
@@ -107,6 +131,8 @@ class Operation:
     dry_permission: tuple[str, ...] = ()
     owners: bool = False
     public: bool = False
+    session: bool = False
+    despite_expiry: bool = False
     dry: bool = False
     large: bool = False
     without_database: bool = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
+from deskplane.kernel.breached import BreachedPasswords
 from deskplane.kernel.clock import Clock
 from deskplane.kernel.crypto import Vault
 from deskplane.kernel.revision import Kept, raise_revision
@@ -26,8 +27,9 @@ class Work:
 
     `dry_run` says that it will be rolled back; `revision` is the configuration's as the transaction began, null once
     it changes here. `outside` calls addresses, once the transaction is over. `silent` says that nobody is to be told of
-    what happens to tickets: it was made up. `address` is where the caller is, and `manager` for whom configuration is
-    declared, at which revision: for the audit log.
+    what happens to tickets: it was made up. `address` is where the caller is, and `client` what he calls his program;
+    `manager` for whom configuration is declared, at which revision: for the audit log. `breached` are passwords that
+    everyone knows.
     """
 
     session: Session
@@ -40,11 +42,13 @@ class Work:
     dry_run: bool = False
     request_id: str | None = None
     address: str | None = None
+    client: str | None = None
     manager: str | None = None
     manager_revision: str | None = None
     public_address: str = ""
     outside: Client = field(default_factory=Client)
     silent: bool = False
+    breached: BreachedPasswords = field(default_factory=BreachedPasswords)
 
     def keep(self, name: Any, load: Callable[[], T]) -> T:
         """What `load` derives from configuration alone, kept until the configuration changes."""

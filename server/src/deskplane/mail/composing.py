@@ -24,6 +24,8 @@ from deskplane.outbox import service as outbox
 
 TOPIC = "mail.send"
 """Of the outbox message that hands a mail over; its payload has `mail`, its id, and `since`, from when it is tried."""
+HIDDEN = "⟦link⟧"
+"""In a mail's text: where what is hidden goes in as it is sent."""
 MOST_THREAD = 20
 """Message-IDs of a conversation that a mail names; the first one and the latest."""
 _MAILS = cast(Table, Mail.__table__)
@@ -58,10 +60,12 @@ def compose(
     message_id: int | None = None,
     answers: str | None = None,
     thread: Sequence[str] = (),
+    hidden: str | None = None,
 ) -> str:
     """Stores a mail, and answers its id. One that the customer has no room for is held; what is not `automatic` never
     is. `message_id` is the ticket's message that it carries; `answers` and `thread` are Message-IDs of mails that came
-    in, which it answers."""
+    in, which it answers. `hidden` takes the place of `HIDDEN` as the mail is sent; until then it is kept sealed, and
+    nobody who may read mails sees it."""
     server = server_of(work, about.department_id)
     goes = quotas.count(work, about.customer_id, regardless=not automatic)
     earlier = _earlier(work, about, to)
@@ -91,6 +95,7 @@ def compose(
         "last_error": None,
         "created_at": work.clock.now(),
         "sent_at": None,
+        "hidden": work.vault.seal(hidden) if hidden is not None else None,
     }
     execute(work.session, _INSERT, row)
     if goes:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from deskplane.kernel.columns import Base, Instant, Json
 
 STATES = ("queued", "held", "sent", "failed")
-PURPOSES = ("reply", "notification", "auto-reply", "follow-up", "alert", "test")
+PURPOSES = ("reply", "notification", "auto-reply", "follow-up", "alert", "test", "account")
 
 
 class Mail(Base):
@@ -18,6 +18,7 @@ class Mail(Base):
 
     `message_id` stays the same however often it is handed over. `about` is the department by whose server it goes, null
     for the desk's own. `held`: the customer has had its mails of the month. `automatic`: nobody wrote it himself.
+    `hidden`, sealed: what goes into the text as it is sent (`composing.HIDDEN`), null from then on.
     """
 
     __tablename__ = "mails"
@@ -57,6 +58,7 @@ class Mail(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Instant)
     sent_at: Mapped[datetime | None] = mapped_column(Instant)
+    hidden: Mapped[str | None] = mapped_column(Text)
 
 
 Index("ix_mails_recipient", func.lower(Mail.recipient), Mail.created_at)

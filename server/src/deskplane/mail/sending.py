@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -77,6 +78,7 @@ def _ready(work: Work, mail_id: str) -> Ready | None:
     server = server_of(work, mail.department_id)
     login = login_of(work, server)
     files, left_out = _files(work, mail.ticket_message_id)
+    hidden = _opened(work, mail.hidden)
     letter = Letter(
         message_id=mail.message_id,
         purpose=mail.purpose,
@@ -87,8 +89,8 @@ def _ready(work: Work, mail_id: str) -> Ready | None:
         to_name=mail.recipient_name,
         reply_to=server.reply_to,
         subject=mail.subject,
-        text=mail.body_text,
-        html=mail.body_html,
+        text=mail.body_text.replace(composing.HIDDEN, hidden),
+        html=mail.body_html.replace(composing.HIDDEN, escape(hidden)),
         in_reply_to=mail.in_reply_to,
         thread=mail.thread,
         date=mail.created_at,
@@ -96,6 +98,15 @@ def _ready(work: Work, mail_id: str) -> Ready | None:
         left_out=left_out,
     )
     return Ready(server, login, letter)
+
+
+def _opened(work: Work, hidden: str | None) -> str:
+    if hidden is None:
+        return composing.HIDDEN
+    try:
+        return work.vault.open(hidden)
+    except ValueError as error:
+        raise Failure("setup", f"what is hidden in this mail cannot be read: {error}", final=True) from error
 
 
 def login_of(work: Work, server: SmtpServer) -> Login:
@@ -154,7 +165,7 @@ def _sent(work: Work, mail_id: str) -> None:
     work.session.execute(
         update(Mail)
         .where(Mail.id == mail_id)
-        .values(state="sent", attempts=row.attempts + 1, last_error=None, sent_at=work.clock.now())
+        .values(state="sent", attempts=row.attempts + 1, last_error=None, sent_at=work.clock.now(), hidden=None)
     )
     alerts.clear_alert(work, SERVER, server_of(work, row.department_id).key)
     if row.attempts:

@@ -9,6 +9,7 @@ from deskplane.customers import models as customers
 from deskplane.desks import models as desks
 from deskplane.kernel import idempotency, limits, revision
 from deskplane.kernel.columns import Base
+from deskplane.login import models as login
 from deskplane.mail import incoming_models as incoming_mail
 from deskplane.mail import models as mail
 from deskplane.migrations import floor
@@ -29,6 +30,7 @@ ROOMS = (
     idempotency,
     incoming_mail,
     limits,
+    login,
     mail,
     outbox,
     people,

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from deskplane.audit.service import Change, Note, append
 from deskplane.kernel.crypto import sha256_hex
@@ -26,6 +26,7 @@ from deskplane.kernel.permissions import expanded
 from deskplane.kernel.problem import FieldError, Problem, invalid, pointer
 from deskplane.kernel.secrets import SECRET_SHOWN
 from deskplane.kernel.work import Work
+from deskplane.people import login_events
 from deskplane.people.models import ApiKey, User
 
 PREFIX = "dpk"
@@ -87,7 +88,7 @@ def make(work: Work, user_id: str, wanted: Mapping[str, Any]) -> str:
         )
     )
     given = [_change(field, None, wanted[field]) for field in _GIVEN if wanted.get(field)]
-    append(work, [_note(work, user_id, key_id, wanted["name"], "create", given)])
+    _tell(work, user_id, key_id, wanted["name"], "create", given)
     return f"{PREFIX}_{key_id}_{secret}"
 
 
@@ -95,9 +96,14 @@ def _change(field: str, before: Any, after: Any) -> Change:
     return {"field": field, "before": before, "after": after}
 
 
-def _note(work: Work, user_id: str, key_id: str, name: str, action: str, changes: Sequence[Change] = ()) -> Note:
+def _tell(work: Work, user_id: str, key_id: str, name: str, action: str, changes: Sequence[Change] = ()) -> None:
+    """Writes down what became of a key: whole in the audit log, and for its owner in the login history."""
     username = work.session.execute(select(User.username).where(User.id == user_id)).scalar_one()
-    return Note("api_key", key_id, (username, name), action, changes)
+    append(work, [Note("api_key", key_id, (username, name), action, changes)])
+    if action == "delete":
+        login_events.note(work, "api_key_revoked", user_id, username, name)
+    elif action == "create" or any(change["field"] == "secret" for change in changes):
+        login_events.note(work, "api_key_created", user_id, username, name)
 
 
 def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]) -> list[KeyChange]:
@@ -114,7 +120,7 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
         if wanted.get("state") == "absent":
             if row is not None:
                 work.session.execute(delete(ApiKey).where(ApiKey.id == row.id))
-                append(work, [_note(work, row.user_id, row.id, name, "delete", _was(row))])
+                _tell(work, row.user_id, row.id, name, "delete", _was(row))
                 changes.append(KeyChange(name, f"api_keys.{name}", "present", None))
             continue
         if row is None:
@@ -132,7 +138,7 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
             for field, value in values.items()
         ]
         work.session.execute(update(ApiKey).where(ApiKey.id == row.id).values(**values))
-        append(work, [_note(work, row.user_id, row.id, name, "update", told)])
+        _tell(work, row.user_id, row.id, name, "update", told)
         for change in told:
             if change["field"] == "secret":
                 shown = None if work.dry_run else key
@@ -187,23 +193,27 @@ def beside(work: Work, user_id: str, options: Mapping[str, Any]) -> Beside:
 
 
 class LastUse:
-    """When keys were last used, collected in memory and written once a minute at most, outside any request."""
+    """When keys, or what else has such a column, were last used: collected in memory and written once a minute at most,
+    outside any request."""
 
-    def __init__(self, database: Database, seconds: float = 60.0) -> None:
+    def __init__(
+        self, database: Database, seconds: float = 60.0, column: InstrumentedAttribute[Any] = ApiKey.last_used_at
+    ) -> None:
         self._database = database
+        self._column = column
         self._seconds = seconds
         self._seen: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
-    def note(self, key_id: str, now: datetime) -> None:
+    def note(self, used_id: str, now: datetime) -> None:
         """Remembers a use. The first one after a writing starts the clock for the next."""
         with self._lock:
             if not self._seen:
                 thread = threading.Thread(
-                    target=_write_later, args=(weakref.ref(self), self._seconds), name="last use of keys", daemon=True
+                    target=_write_later, args=(weakref.ref(self), self._seconds), name="last use", daemon=True
                 )
                 thread.start()
-            self._seen[key_id] = now
+            self._seen[used_id] = now
 
     def flush(self) -> None:
         """Writes what was noted. What a crash loses here is a minute of a date that nobody relies on."""
@@ -213,8 +223,9 @@ class LastUse:
             return
 
         def write(session: Session) -> None:
-            for key_id, moment in seen.items():
-                session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=moment))
+            model = self._column.class_
+            for used_id, moment in seen.items():
+                session.execute(update(model).where(model.id == used_id).values({self._column.key: moment}))
 
         self._database.run(write, write=True)
 
@@ -228,7 +239,7 @@ def _write_later(noted: weakref.ref[LastUse], seconds: float) -> None:
     try:
         last_use.flush()
     except (Problem, SQLAlchemyError) as error:
-        logger.warning("last use of keys not written", error=str(error).splitlines()[0])
+        logger.warning("last use not written", error=str(error).splitlines()[0])
 
 
 def end_all(work: Work, user_ids: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from deskplane.kernel.columns import Base, Instant, Json, KindRow
+from deskplane.kernel.columns import Base, Instant, Json, KindRow, Serial
 
 
 class Role(KindRow, Base):
@@ -110,3 +110,21 @@ class ApiKey(Base):
     allowed_ips: Mapped[list[str]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(Instant)
     last_used_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class LoginEvent(Base):
+    """One line of the login history (`people/login_events.py`). It names people, since they may be gone later; a null
+    user is one that there was not. `actor` is who did it for him, null where he did it himself."""
+
+    __tablename__ = "login_events"
+    __table_args__ = (Index("ix_login_events_of", "user_id", "id"), Index("ix_login_events_at", "at"))
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Instant)
+    event: Mapped[str] = mapped_column(String(40))
+    user_id: Mapped[str | None] = mapped_column(String(36))
+    username: Mapped[str | None] = mapped_column(String(120))
+    actor: Mapped[str | None] = mapped_column(String(120))
+    address: Mapped[str | None] = mapped_column(String(64))
+    client: Mapped[str | None] = mapped_column(String(200))
+    detail: Mapped[str | None] = mapped_column(String(200))

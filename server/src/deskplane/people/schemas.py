@@ -18,6 +18,10 @@ from deskplane.people.models import Role, User, group_members, memberships, user
 from deskplane.people.service import prepare_passwords
 
 MEMBERSHIP_ROLES = ("viewer", "member", "owner")
+USERNAME = {
+    "pattern": r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,119}",
+    "pattern_hint": "must be letters, digits and . _ @ + - and begin with a letter or digit",
+}
 
 
 class RoleSchema(Schema):
@@ -95,8 +99,7 @@ class UserSchema(Schema):
 
     username = Name(
         "Name that the user logs in with; it identifies the user.",
-        pattern=r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,119}",
-        pattern_hint="must be letters, digits and . _ @ + - and begin with a letter or digit",
+        **USERNAME,
     )
     email = Email("Mail address.")
     first_name = Text("First name.", longest=120, default="")

@@ -22,7 +22,7 @@ from deskplane.kernel.problem import Problem
 from deskplane.kernel.revision import CONFIGURATION, Kept, Revision
 from deskplane.kernel.secrets import SECRET_SHOWN, SECRET_WANTED, SECRET_WANTED_SHOWN, SecretReference
 from deskplane.kernel.work import Work
-from deskplane.people import keys
+from deskplane.people import keys, login_events
 from deskplane.people.models import ApiKey, Role, User, group_members, group_memberships, memberships, user_roles
 from deskplane.people.rules import ADMIN, SHIPPED_ROLES, held_roles
 
@@ -50,6 +50,16 @@ def password_matches(password: str, stored: str | None) -> bool:
         return _hasher.verify(stored, password)
     except (Argon2Error, InvalidHashError):
         return False
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether a hash was made with other parameters than those of today."""
+    return _hasher.check_needs_rehash(stored)
+
+
+def parameters() -> str:
+    """Those of today, in words."""
+    return f"{_hasher.time_cost} {_hasher.memory_cost} {_hasher.parallelism}"
 
 
 _keys = cast(Table, ApiKey.__table__).c
@@ -326,6 +336,7 @@ def create_admin(work: Work, username: str, password_hash: str | None) -> bool:
     if password_hash is not None:
         changes.append({"field": "password", "before": None, "after": SECRET_SHOWN})
     append(work, [Note("user", values["id"], [username], "create", changes)])
+    login_events.note(work, "account_created", values["id"], username)
     return True
 
 
@@ -353,3 +364,4 @@ def promote(work: Work, username: str) -> None:
         {"field": name, "before": value, "after": after[name]} for name, value in before.items() if value != after[name]
     ]
     append(work, [Note("user", user.id, [username], "update", changes)])
+    login_events.note(work, "account_changed", user.id, username, "promoted")

@@ -34,7 +34,8 @@ def headers(allowance: Allowance) -> dict[str, str]:
 def count(work: Work) -> Allowance:
     """Counts this request of the caller's key, in a transaction of its own: one that fails counts, too."""
     key_id, now = work.actor.key_id, work.clock.now()
-    assert key_id is not None, "only requests with a key come here"
+    if key_id is None:
+        raise Problem(403, "key_needed", "the public API is for programs; send an API key")
     found = limits.hit(work.session, f"public API {key_id}", Rate(setting(work, LIMIT), SECONDS), now)
     refused = int(found.left < 0)
     used = cast(Table, Usage.__table__)

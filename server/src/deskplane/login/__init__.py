@@ -1,0 +1,1 @@
+"""Logging in: sessions, passwords, and the links in mails by which somebody proves that an address is his."""
