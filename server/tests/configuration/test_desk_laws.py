@@ -14,7 +14,6 @@ from whole import (
     Blank,
     apply,
     assert_nothing_new,
-    cheap_passwords,
     exported,
     ids,
     law,
@@ -145,9 +144,7 @@ def test_an_export_goes_from_one_sort_of_database_to_the_other_and_back(
     request: pytest.FixtureRequest,
     sqlite_template: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cheap_passwords(monkeypatch)
     with ExitStack() as stack:
         blanks = []
         for number, name in enumerate([*DATABASES, DATABASES[0]]):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from whole import KINDS, Configuration, cheap_passwords, opened
+from whole import KINDS, Configuration, opened
 from world import furnish, least
 
 from conftest import Api
@@ -96,10 +96,8 @@ def listener(
     database_url: str,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Listener]:
     """A desk that logs all that it can log. In the end nothing of what it said, logged or stored has a canary in it."""
-    cheap_passwords(monkeypatch)
     caplog.set_level(logging.DEBUG)
     with opened(database_url) as api:
         furnish(api)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from test_desk_secrets import CANARY, GIT, desk_of
-from whole import Configuration, cheap_passwords, opened
+from whole import Configuration, opened
 from world import furnish
 
 from conftest import SECRET, Api, TurnedClock
@@ -42,9 +42,8 @@ def document() -> Configuration:
 
 
 @pytest.fixture
-def full(database_url: str, document: Configuration, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def full(database_url: str, document: Configuration) -> Iterator[Api]:
     """A desk with a secret in every field that takes one, declared by a manager, and a webhook that had another one."""
-    cheap_passwords(monkeypatch)
     with opened(database_url) as api:
         furnish(api)
         api.call("POST", "/configuration/apply", {"configuration": document, **GIT})

@@ -358,6 +358,7 @@ def test_an_administrator_makes_a_user_and_changes_name_address_role_and_habits(
 
 
 @pytest.mark.feature("F207")
+@pytest.mark.usefixtures("strong_passwords")
 def test_a_password_is_kept_as_argon2id_with_a_salt_of_its_own(api: Api) -> None:
     for name in ("mia", "ned"):
         api.apply("users", username=name, password="correct horse")
