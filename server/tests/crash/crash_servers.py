@@ -82,7 +82,7 @@ class Server:
     def start(self, around: Sequence[str] = ()) -> None:
         """Starts it, and waits until it answers."""
         self.process = Process(self.arguments, self.variables, self.directory / "server.log", around)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             with suppress(OSError, http.client.HTTPException):
                 if self.request("GET", "/healthz", None)[0] == 200:
