@@ -197,27 +197,34 @@ def home(name: str, used: Environment) -> Path:
 
 
 GET_PIP = '''"""Stands in for the get-pip script that ansible-test would download from a server of its own: a closed
-network refuses that, and pip comes from the package index that is set up here anyway."""
+network refuses that. pip comes from the package index that is set up here anyway, and runs from its wheel: ansible-test
+makes an environment for each of its sanity tests, and to bring pip into one by ensurepip takes twice as long."""
 import subprocess
 import sys
 
-python = [sys.executable, "-m"]
-subprocess.run([*python, "ensurepip", "--upgrade"], check=True, stdout=subprocess.DEVNULL)
+wheel = {wheel!r}
 # Options of get-pip itself, which pip does not know.
 wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
-sys.exit(subprocess.run([*python, "pip", "install", *wanted]).returncode)
+wanted = [wheel if word.startswith("pip==") else word for word in wanted]
+sys.exit(subprocess.run([sys.executable, wheel + "/pip", "install", *wanted]).returncode)
 '''
 
 
-def stand_in_for_get_pip(used: Environment, folder: Path) -> None:
+def stand_in_for_get_pip(job: Job, used: Environment, folder: Path) -> None:
     sources = list(used.path.glob("lib/python3*/site-packages/ansible_test/_internal/python_requirements.py"))
     versions = set(re.findall(r"pip='([\d.]+)'", sources[0].read_text())) if sources else set()
     if not versions:
         raise Failed("cannot tell which pip this ansible-test wants")
     cache = folder / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    for version in versions:
-        (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP)
+    # Under a lock, as several steps at once use one home, and none may find half a wheel.
+    with toolchain.lock(cache / "pip.lock"):
+        for version in versions:
+            wheel = cache / f"pip-{version}-py3-none-any.whl"
+            if not wheel.exists():
+                command = [used.command("python"), "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+                job.call([*command, "--dest", str(cache), f"pip=={version}"])
+            (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP.format(wheel=str(wheel)))
 
 
 def python_version(used: Environment) -> str:
@@ -227,7 +234,7 @@ def python_version(used: Environment) -> str:
 
 def ansible_test(job: Job, used: Environment, tree: Path, *arguments: str) -> int:
     folder = home(used.name.strip("."), used)
-    stand_in_for_get_pip(used, folder)
+    stand_in_for_get_pip(job, used, folder)
     return job.call(
         [
             used.command("ansible-test"),
