@@ -10,6 +10,7 @@ import tarfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import machine_gates
 import toolchain
 from ci import WORK, Failed, Job, Outcome, Step
 from desk import Desk, free_port
@@ -127,16 +128,6 @@ def generated(job: Job) -> Outcome:
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_client.py"), "--check"])
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py"), "--check"])
     return Outcome()
-
-
-def binary(job: Job) -> Outcome:
-    """The binary is the same wherever it is built, and all that it needs is in it."""
-    said = WORK / "binary.txt"
-    command = [BINARY.command("python"), str(ROOT / "tools" / "try_binary.py")]
-    job.call([*command, "--work", str(WORK / "binary")], output=said)
-    job.write(said.read_text())
-    (made,) = (WORK / "binary" / "dist").glob("*.pyz")
-    return Outcome(note=f"{made.name}, {made.stat().st_size / 1e6:.1f} MB")
 
 
 # --- collection ---
@@ -323,6 +314,8 @@ def ansible_lint(job: Job) -> Outcome:
     tree = unpack(job)
     # The artefact has its metadata as MANIFEST.json; the linter has rules for the source of it.
     shutil.copy(ROOT / "galaxy.yml", tree)
+    # Not published, and linted all the same.
+    shutil.copytree(ROOT / "extensions" / "molecule", tree / "extensions" / "molecule")
     job.call(
         [LINT.command("ansible-lint"), "-c", str(ROOT / ".ansible-lint"), "--offline", "--strict", "--nocolor"],
         cwd=tree,
@@ -437,7 +430,7 @@ def steps() -> list[Step]:
         Step("editor", "yaml-language-server opens a desk's files with the desk's schema", editor, server, minutes=5),
         Step("api", "schemathesis against a running server", api, server),
         Step("environment-binary", "what packs the binary", lambda job: environment(job, BINARY), counts=False),
-        Step("binary", "the binary: the same wherever it is built, and whole", binary, ("environment-binary",)),
+        *machine_gates.steps(),
         Step("units", "ansible-test units, pinned ansible-core", lambda job: units(job, RUN), built_first),
         Step("environment-eda", "ansible-rulebook's environment", lambda job: environment(job, EDA), counts=False),
         Step(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import machine_image
 import toolchain
-from toolchain import CACHE, ROOT, Environment, ToolError, say
+from toolchain import BINARY, CACHE, LOCKS, ROOT, Environment, ToolError, say
 
 MOLECULE = Environment(".venv-molecule", ("molecule",))
 SCENARIOS = ROOT / "extensions" / "molecule"
@@ -28,6 +28,8 @@ PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "ssh-keygen": "openssh-client",
 }
+# What the server calls itself here, whatever the sources say: versions before and after it are made of it.
+VERSION = "1.0.0"
 # Helpers of podman's, which are no programs on the path.
 NETWORK = {"netavark": "netavark", "aardvark-dns": "aardvark-dns"}
 
@@ -111,7 +113,7 @@ def container_variables() -> dict[str, str]:
     return {**os.environ, "CONTAINERS_CONF": str(WORK / "containers.conf")}
 
 
-def variables(image: str, binary: Path | None) -> dict[str, str]:
+def variables(image: str, binary: Path) -> dict[str, str]:
     home = WORK / "home"
     home.mkdir(parents=True, exist_ok=True)
     return {
@@ -123,7 +125,7 @@ def variables(image: str, binary: Path | None) -> dict[str, str]:
         "MOLECULE_KEY": str(WORK / "key"),
         # Two checkouts on one machine do not take each other's machines away.
         "MOLECULE_PREFIX": f"deskplane-{hashlib.sha256(bytes(ROOT)).hexdigest()[:6]}",
-        "DESKPLANE_BINARY": str(binary or ""),
+        "MOLECULE_BINARY": str(binary),
     }
 
 
@@ -134,10 +136,26 @@ def run(scenario: str, task: str, given: dict[str, str]) -> int:
     return subprocess.run(command, cwd=SCENARIOS.parent, env=given, check=False).returncode
 
 
-def find_binary(given: Path | None) -> Path | None:
-    if given is not None and not given.is_file():
-        raise ToolError(f"there is no file {given}")
-    return given.resolve() if given else None
+def ensure_binary(given: Path | None) -> Path:
+    """The server to install: the given file, or one made of these sources, once for as long as they are the same."""
+    if given is not None:
+        if not given.is_file():
+            raise ToolError(f"there is no file {given}")
+        return given.resolve()
+    sources = [ROOT / "tools" / "build_binary.py", LOCKS / "runtime.txt", ROOT / "server" / "pyproject.toml"]
+    sources += sorted(path for path in (ROOT / "server" / "src").rglob("*") if path.suffix != ".pyc" and path.is_file())
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    made = WORK / "binary" / digest.hexdigest()[:16] / f"deskplane-{VERSION}.pyz"
+    with toolchain.lock(CACHE / "molecule-binary.lock"):
+        if not made.exists():
+            say("building the server")
+            shutil.rmtree(WORK / "binary", ignore_errors=True)
+            BINARY.ensure()
+            build = [BINARY.command("python"), str(ROOT / "tools" / "build_binary.py")]
+            machine_image.output_of([*build, "--version", VERSION, "--into", str(made.parent)])
+    return made
 
 
 def main() -> int:
@@ -148,7 +166,7 @@ def main() -> int:
         default="test",
         help="what Molecule does: test (default), converge, idempotence, verify, login, destroy …",
     )
-    parser.add_argument("--binary", type=Path, metavar="FILE", help="the server to install (default: the one in dist)")
+    parser.add_argument("--binary", type=Path, metavar="FILE", help="the server to install (default: of these sources)")
     parser.add_argument("--prepare", action="store_true", help="only make what all scenarios need, and end")
     options = parser.parse_args()
     try:
@@ -164,7 +182,7 @@ def main() -> int:
         image = machine_image.ensure(container_variables(), WORK)
         if options.prepare:
             return 0
-        given = variables(image, find_binary(options.binary))
+        given = variables(image, ensure_binary(options.binary))
         failed = [scenario for scenario in chosen if run(scenario, options.task, given)]
     except ToolError as error:
         print(f"make molecule: {error}", file=sys.stderr)

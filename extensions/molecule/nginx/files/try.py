@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 HOST = "desk.example.org"
+LOGIN = f"https://{HOST}/api/v1/session"
 failed = []
 
 
@@ -112,12 +113,13 @@ both = requests("POST /break-off-two") - before, requests("PATCH /break-off-two"
 if both != (5, 4):
     failed.append(f"a change is sent to one server, once: {both} of (5, 4)")
 
-statuses = Counter(curl(address=f"https://{HOST}/api/v1/login").split()[1] for _ in range(15))
+statuses = Counter(curl("--data", "x", address=LOGIN).split()[1] for _ in range(15))
 if not 10 <= statuses["200"] <= 12 or statuses["429"] != 15 - statuses["200"]:
     failed.append(f"logins are limited: {statuses}")
-said = curl(address=f"https://{HOST}/api/v1/login/totp")
+said = curl("--data", "x", address=f"{LOGIN}/renew")
 expect("the answer at the limit", said, " 429", "retry-after: 5", "application/problem+json", "strict-transport")
-expect("others are not", curl(address=f"https://{HOST}/api/v1/logins"), " 200")
+expect("others are not", curl("--data", "x", address=f"{LOGIN}s"), " 200")
+expect("reading is not", curl(address=LOGIN), " 200")
 
 os.unlink(big)
 print("\n".join(failed))
