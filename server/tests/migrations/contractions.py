@@ -98,7 +98,8 @@ def findings(revision: str, source: str, released: set[str]) -> list[str]:
 
 def git(*arguments: str) -> bytes:
     """What git answers in this clone. Raises CalledProcessError."""
-    return subprocess.run(["git", "-C", str(ROOT), *arguments], check=True, capture_output=True).stdout
+    command = ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", *arguments]
+    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def last_release() -> str | None:
