@@ -224,6 +224,16 @@ options:
           - Replace the key by a new one now; for a key whose secret was lost.
           - A new one has V(false).
         type: bool
+      rotate_after_days:
+        description:
+          - Replace the key by a new one where it has had its secret for so many days, and only then; not together with
+            a secret of the caller's.
+        type: int
+      overlap_minutes:
+        description:
+          - How many minutes the secret before works along when the key gets a new one, so that whoever uses it can be
+            given the new one meanwhile; without it, it ends at once, and with it every one before.
+        type: int
 notes:
   - "Removing a user keeps the row: applying it again brings the user back, with what was known. His API keys end with\
     \ the removal; he gets new ones."
@@ -576,6 +586,8 @@ DECLARATION = Resource(
                 "secret": {"type": "str", "no_log": True},
                 "state": {"type": "str", "choices": ["present", "absent"]},
                 "regenerate": {"type": "bool"},
+                "rotate_after_days": {"type": "int"},
+                "overlap_minutes": {"type": "int"},
             },
         },
     },

@@ -63,7 +63,7 @@ from deskplane.mail.intake import Intake
 from deskplane.outbox.schedules import AnyJob, Job, LongJob, ReadingJob
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Finish, Handler, Worker
-from deskplane.people import rules
+from deskplane.people import keys_api, rules
 from deskplane.people.groups import GROUP
 from deskplane.people.keys import LastUse
 from deskplane.people.keys import end_all as end_all_keys
@@ -136,6 +136,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += backup_api.operations()
     found += alerts_api.operations()
     found += audit_api.operations()
+    found += keys_api.operations()
     found += mail_api.operations()
     found += deliveries_api.operations(_change_webhook)
     found += incoming_api.operations()

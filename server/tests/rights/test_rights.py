@@ -90,6 +90,7 @@ list_users                +     .     .     .       .        .       .      +   
 get_user                  +     .     .     .       .        .       .      +      .
 update_user               +     .     .     .       .        .       .      .      .
 delete_user               +     .     .     .       .        .       .      .      .
+list_api_keys             +     .     .     .       .        .       .      .      .
 apply_department          +     .     .     .       .        .       .      .      .
 apply_department, dry     +     .     .     .       .        .       .      +      .
 list_departments          +     +     +     +       +        .       .      +      .

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
@@ -44,6 +44,14 @@ def split(key: str) -> tuple[str, str] | None:
 def matches(secret: str, stored_hash: str) -> bool:
     """Compared in constant time."""
     return hmac.compare_digest(sha256_hex(secret), stored_hash)
+
+
+def opens(secret: str, row: Any, now: datetime) -> bool:
+    """Whether it is a key's secret, or the one before while that works along. The row has `secret_hash`,
+    `previous_hash` and `previous_until`."""
+    if matches(secret, row.secret_hash):
+        return True
+    return row.previous_until is not None and row.previous_until > now and matches(secret, row.previous_hash)
 
 
 def address_allowed(allowed: Sequence[str], address: str | None) -> bool:
@@ -110,7 +118,8 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
     """Brings a user's keys to what is declared; keys that are not named stay. A null user has none yet.
 
     A key that is there is never made again, but its scopes, expiry and addresses follow the declaration. A secret
-    that the caller supplies replaces the stored one where it differs.
+    that the caller supplies replaces the stored one where it differs; `regenerate`, and a secret older than
+    `rotate_after_days`, makes a new one. The one before works along for `overlap_minutes`, and no other does.
     """
     rows = work.session.execute(select(ApiKey).where(ApiKey.user_id == (user_id or ""))).scalars()
     there = {row.name: row for row in rows}
@@ -127,7 +136,7 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
             key = make(work, user_id, wanted) if user_id and not work.dry_run else None
             changes.append(KeyChange(name, f"api_keys.{name}", None, "present", key))
             continue
-        values, key = _differences(row, wanted)
+        values, key = _differences(work, row, wanted)
         if not values:
             continue
         # before the update, which brings the row up to date, too
@@ -136,6 +145,7 @@ def apply(work: Work, user_id: str | None, declared: Sequence[Mapping[str, Any]]
             if field == "secret_hash"
             else _change(field, getattr(row, field), value)
             for field, value in values.items()
+            if field in (*_GIVEN, "secret_hash") or (field == "previous_until" and value is not None)
         ]
         work.session.execute(update(ApiKey).where(ApiKey.id == row.id).values(**values))
         _tell(work, row.user_id, row.id, name, "update", told)
@@ -152,7 +162,8 @@ def _was(row: ApiKey) -> list[Change]:
     return [_change(field, getattr(row, field), None) for field in _GIVEN if getattr(row, field)]
 
 
-def _differences(row: ApiKey, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+def _differences(work: Work, row: ApiKey, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    now = work.clock.now()
     values: dict[str, Any] = {}
     key = None
     for field in _GIVEN:
@@ -161,10 +172,18 @@ def _differences(row: ApiKey, wanted: Mapping[str, Any]) -> tuple[dict[str, Any]
             if value != getattr(row, field):
                 values[field] = value
     secret = wanted.get("secret")
-    if wanted.get("regenerate") and not secret:
+    days = wanted.get("rotate_after_days")
+    too_old = days is not None and (row.secret_set_at or row.created_at) + timedelta(days=days) <= now
+    if (wanted.get("regenerate") or too_old) and not secret:
         secret = new_secret()
     if secret and not matches(secret, row.secret_hash):
-        values["secret_hash"] = sha256_hex(secret)
+        overlap = timedelta(minutes=wanted.get("overlap_minutes") or 0)
+        values |= {
+            "secret_hash": sha256_hex(secret),
+            "secret_set_at": now,
+            "previous_hash": row.secret_hash if overlap else None,
+            "previous_until": now + overlap if overlap else None,
+        }
         key = f"{PREFIX}_{row.id}_{secret}"
     return values, key
 

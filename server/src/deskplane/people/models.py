@@ -96,7 +96,11 @@ group_memberships = Table(
 
 
 class ApiKey(Base):
-    """A key: `dpk_<id>_<secret>`. The secret is random, so its SHA-256 is kept and no slow hash is needed."""
+    """A key: `dpk_<id>_<secret>`. The secret is random, so its SHA-256 is kept and no slow hash is needed.
+
+    `secret_set_at` is when it got its present secret, null where that is the first one. The secret before works along
+    until `previous_until`.
+    """
 
     __tablename__ = "api_keys"
     __table_args__ = (Index("uq_api_keys_user_id_name", "user_id", "name", unique=True),)
@@ -110,6 +114,9 @@ class ApiKey(Base):
     allowed_ips: Mapped[list[str]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(Instant)
     last_used_at: Mapped[datetime | None] = mapped_column(Instant)
+    secret_set_at: Mapped[datetime | None] = mapped_column(Instant)
+    previous_hash: Mapped[str | None] = mapped_column(String(64))
+    previous_until: Mapped[datetime | None] = mapped_column(Instant)
 
 
 class LoginEvent(Base):

@@ -9,7 +9,7 @@ from marshmallow import Schema
 from sqlalchemy import Table
 
 from deskplane.kernel.compound import Group, Items, ListOf, RefSet, SetOf
-from deskplane.kernel.fields import Choice, Described, Email, Flag, Moment, Name, Ref, Text, TimeZone, refuse
+from deskplane.kernel.fields import Choice, Described, Email, Flag, Moment, Name, Ref, Text, TimeZone, Whole, refuse
 from deskplane.kernel.kind import Kind, Links
 from deskplane.kernel.parts import Backlinks, Rows
 from deskplane.kernel.permissions import BUNDLES, PERMISSIONS
@@ -170,6 +170,18 @@ class ApiKeyOptions(Schema):
     )
     state = Choice("Whether the key is there.", ("present", "absent"), default="present")
     regenerate = Flag("Replace the key by a new one now; for a key whose secret was lost.", default=False)
+    rotate_after_days = Whole(
+        "Replace the key by a new one where it has had its secret for so many days, and only then; not together with "
+        "a secret of the caller's.",
+        least=1,
+        most=3650,
+    )
+    overlap_minutes = Whole(
+        "How many minutes the secret before works along when the key gets a new one, so that whoever uses it can be "
+        "given the new one meanwhile; without it, it ends at once, and with it every one before.",
+        least=0,
+        most=43_200,
+    )
 
 
 class KeyList(ListOf):

@@ -71,6 +71,8 @@ _KEY = prepared(
         _keys.scopes,
         _keys.expires_at,
         _keys.allowed_ips,
+        _keys.previous_hash,
+        _keys.previous_until,
         select(_revisions.number).where(_revisions.name == CONFIGURATION).scalar_subquery().label("revision"),
     ).where(_keys.id == bindparam("of_id"))
 )
@@ -96,7 +98,7 @@ class Authenticator:
         key_id, secret = parts
         row = execute(session, _KEY, {"of_id": key_id}).first()
         now = clock.now()
-        if row is None or not keys.matches(secret, row.secret_hash):
+        if row is None or not keys.opens(secret, row, now):
             raise unauthenticated(BAD_KEY)
         if row.expires_at is not None and row.expires_at <= now:
             raise unauthenticated(BAD_KEY)
