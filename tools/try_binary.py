@@ -150,7 +150,7 @@ def use(machine: Machine, version: str) -> None:
     require("what check says of the version", found["version"], version)
     require("what check says of the settings", found["findings"], [])
     machine.run("migrate")
-    require("check", machine.run("check"), "nothing is wrong\n")
+    require("check", machine.run("check"), "nothing else is wrong\n")
     machine.run("user", "create-admin", "root")
     if not machine.run("key", "create", "--user", "root", "--name", "first").startswith("dpk_"):
         raise ToolError("key create prints no key")

@@ -74,7 +74,9 @@ def test_every_command_explains_itself() -> None:
 @pytest.mark.feature("F190", "F258")
 def test_a_fresh_desk_is_set_up_step_by_step_and_each_step_can_be_repeated(run: Terminal, database_url: str) -> None:
     assert run("migrate", url=database_url).stdout == "already at " + head() + "\n"
-    assert run("check", url=database_url).stdout == "nothing is wrong\n"
+    checked = run("check", url=database_url)
+    assert (checked.returncode, checked.stdout) == (0, "nothing else is wrong\n")
+    assert "administrator: there is none; run: deskplane user create-admin NAME" in checked.stderr
     token = run("setup-token", url=database_url)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}\n", token.stdout)
     made = run("user", "create-admin", "boss", "--password-stdin", url=database_url, text="long enough\n")

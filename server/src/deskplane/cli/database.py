@@ -13,6 +13,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from deskplane import __version__, migrations
+from deskplane.cli import advice
 from deskplane.cli.common import clean_errors, first_line, settings_of
 from deskplane.kernel.db import Database
 from deskplane.settings import Finding, Settings, SettingsError, findings, load
@@ -50,6 +51,7 @@ class _Standing:
 
     at: str | None
     is_ahead: bool = False
+    warnings: tuple[Finding, ...] = ()
 
     def pending(self) -> tuple[migrations.Step, ...]:
         """What is to be done. Raises ValueError where a newer version made it, and this one cannot work on it."""
@@ -74,7 +76,8 @@ def _standing(settings: Settings) -> _Standing:
         with database.transaction(write=False) as session:
             connection = session.connection()
             at = migrations.revision_of(connection)
-            return _Standing(at, migrations.is_ahead(connection, at))
+            warnings = tuple(advice.of_database(session)) if at == migrations.head() else ()
+            return _Standing(at, migrations.is_ahead(connection, at), warnings)
     finally:
         database.dispose()
 
@@ -86,6 +89,7 @@ class Report:
     made it, and this one can work on it) or `newer` (it cannot)."""
 
     findings: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
     state: str = "unchecked"
     revision: str | None = None
     pending: tuple[migrations.Step, ...] = ()
@@ -104,6 +108,7 @@ class Report:
             "version": __version__,
             "ok": self.code == 0,
             "findings": [asdict(finding) for finding in self.findings],
+            "warnings": [asdict(finding) for finding in self.warnings],
             "database": {
                 "state": self.state,
                 "revision": self.revision,
@@ -120,7 +125,9 @@ class Report:
         elif self.pending:
             at, needed = self.revision or "none", migrations.head()
             found.append(f"database: is at migration {at}, this version needs {needed}; run: deskplane migrate")
-        return found or ["nothing is wrong"]
+        if found:
+            return found
+        return ["nothing else is wrong" if self.warnings else "nothing is wrong"]
 
 
 def _look(config: str | None) -> Report:
@@ -135,6 +142,7 @@ def _look(config: str | None) -> Report:
             )
         return report
     report.findings = findings(settings)
+    report.warnings = list(advice.of_settings(settings))
     if any(finding.setting == "database_url" for finding in report.findings):
         return report
     try:
@@ -155,6 +163,8 @@ def _look(config: str | None) -> Report:
         report.state = "ahead"
     else:
         report.state = "empty" if standing.at is None else "pending" if report.pending else "current"
+    if report.state == "current":
+        report.warnings += standing.warnings
     return report
 
 
@@ -165,14 +175,17 @@ def _look(config: str | None) -> Report:
 def check(config: str | None, as_json: bool) -> None:
     """Check the settings and the database, and print everything that is wrong, with the fix.
 
-    It reads only: a newer version can say so before it is let at the desk that an older one serves. Exit codes: 0, all
-    is well; 1, settings are unsafe or the database cannot be read; 3, migrations are to be run; 4, a newer version made
-    the database, and this one cannot work on it.
+    Warnings are about what keeps nothing from starting, and change no exit code. It reads only: a newer version can
+    say so before it is let at the desk that an older one serves. Exit codes: 0, all is well; 1, settings are unsafe
+    or the database cannot be read; 3, migrations are to be run; 4, a newer version made the database, and this one
+    cannot work on it.
     """
     report = _look(config)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
+        for warning in report.warnings:
+            click.echo(f"warning: {warning}", err=True)
         for line in report.lines():
             click.echo(line)
     sys.exit(report.code)
