@@ -19,6 +19,18 @@ HEADER = (
 )
 # In two parts, so that this file does not find itself.
 MACHINE = re.compile(r"(?<![\w.}])/(?:" + "work|root|home" + r")/[\w.-]+")
+_THEN = r"""["']?,? +["']?"""
+INSTALLS = re.compile(
+    rf"\b(?:pip3?|uv){_THEN}(?:pip{_THEN})?install\b|ansible\.builtin\.pip:|\bnpm{_THEN}install\b", re.IGNORECASE
+)
+"""What installs a package."""
+PINNED = re.compile(r"--require-hashes|--no-deps|--package-lock-only")
+"""What keeps to a lock, installs nothing but what lies there, or only writes a lock."""
+WITHOUT_LOCK = {
+    "tools/toolchain.py",  # Environment.pip, whose callers name locks
+    "tools/gates.py",  # the pip that ansible-test asks for
+    "tools/tests/test_check_house.py",
+}
 GENERATED = re.compile(r"generated (?:by|from)", re.IGNORECASE)
 
 
@@ -56,6 +68,14 @@ def findings(path: Path, text: str) -> Iterator[str]:
     if is_lock and path.suffix == ".txt":
         for requirement in re.finditer(r"^\w[^\n]*==[^\n]*$(?!\n +--hash)", text, re.MULTILINE):
             yield f"{relative}: no hash: {requirement[0]}"
+    if is_lock and path.suffix == ".txt":
+        for line in text.splitlines():
+            if line and not line[0].isspace() and not line.startswith("#") and not PIN.match(line):
+                yield f"{relative}: not pinned: {line}"
+    if relative.parts[0] in {"tools", "roles", "playbooks", "Makefile"} and str(relative) not in WITHOUT_LOCK:
+        for number, line in enumerate(lines, 1):
+            if INSTALLS.search(line) and not PINNED.search(" ".join(lines[number - 1 : number + 2])):
+                yield f"{relative}:{number}: installs what no lock pins: {line.strip()}"
     if relative.parts[0] == "plugins" and path.suffix == ".py" and text.strip():
         head = [line for line in lines[:6] if not line.startswith("#!")]
         if not set(HEADER) <= set(head):

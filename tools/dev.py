@@ -45,6 +45,7 @@ def generate(_options: argparse.Namespace) -> None:
     call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds)])
     call(copy_client)
     call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py")])
+    call([RUN.command("python"), str(ROOT / "tools" / "licences.py")])
 
 
 def docs(options: argparse.Namespace) -> None:

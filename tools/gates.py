@@ -127,6 +127,7 @@ def generated(job: Job) -> Outcome:
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_modules.py"), str(kinds), "--check"])
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_client.py"), "--check"])
     job.call([RUN.command("python"), str(ROOT / "tools" / "generate_reference.py"), "--check"])
+    job.call([RUN.command("python"), str(ROOT / "tools" / "licences.py"), "--check"])
     return Outcome()
 
 
