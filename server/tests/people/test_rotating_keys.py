@@ -112,7 +112,7 @@ def test_keys_are_listed_with_their_last_use_and_without_their_secrets(
     assert second.key.split("_", 2)[2] not in repr([page, rest])
     assert [one["name"] for one in api.call("GET", "/api/v1/api-keys?user=prometheus")["items"]] == ["scrape"]
     assert api.call("GET", "/api/v1/api-keys?user=nobody")["items"] == []
-    first.call("GET", "/api/v1/api-keys", status=401)
+    first.call("GET", "/api/v1/api-keys", status=403)
     second.call("GET", "/api/v1/api-keys", status=403)
 
 
