@@ -253,3 +253,31 @@ def test_the_old_password_cannot_be_guessed_with_a_stolen_session(api: Api, mia:
     browser.call("PUT", "/account/password", body, status=429)
     browser.call("POST", "/account/email", {"email": "x@example.org", "password": WORD}, status=429)
     Browser(api, "203.0.113.7").log_in()
+
+
+def test_who_may_only_plan_does_not_find_out_a_password_by_dry_runs(api: Api, mia: str) -> None:
+    """Whether a dry run says that a password would change tells whether it is the right one. With `work_out_passwords`
+    counting nothing this fails."""
+    api.apply("roles", name="planner", permissions=["configuration:plan"])
+    planner = api.as_user("planner", roles=["planner"])
+    limit = service.GUESSES.limit
+
+    def guessed(number: int) -> int:
+        body = {"username": "mia", "password": f"guess number {number}", "update_password": "always"}
+        if number % 2:
+            return planner.request("POST", "/users/apply?dry_run=true", body).status_code
+        return planner.request("POST", "/configuration/plan", {"configuration": {"users": [body]}}).status_code
+
+    assert [guessed(number) for number in range(limit + 4)] == [200] * limit + [429] * 4
+    right = {"username": "mia", "password": WORD, "update_password": "always"}
+    refused = planner.request("POST", "/users/apply?dry_run=true", right)
+    assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
+    Browser(api, "203.0.113.7").log_in()
+    changed = {**right, "password": "by the house, at last"}
+    api.apply("users", status=429, **changed)
+    api.apply("users", **{**changed, "update_password": "on_create"})
+
+
+def test_who_declares_the_right_password_again_and_again_is_not_slowed_down(api: Api, mia: str) -> None:
+    for _ in range(service.GUESSES.limit + 2):
+        assert api.apply("users", username="mia", password=WORD, update_password="always")["changed"] is False

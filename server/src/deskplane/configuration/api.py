@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import Schema
 
 from deskplane.configuration import desk_api, memberships_api, owners, store
-from deskplane.configuration.desk_api import PLANNING, manager_fields
+from deskplane.configuration.desk_api import PLANNING, TOO_MANY_TRIES, manager_fields
 from deskplane.configuration.documents import declaring_options
 from deskplane.configuration.entries import Document, Outcome
 from deskplane.configuration.ownership import Declaration
@@ -16,10 +16,11 @@ from deskplane.configuration.purging import purge
 from deskplane.configuration.service import Reconciliation, lock_configuration
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import object_schema
+from deskplane.kernel.db import Database
 from deskplane.kernel.etag import etag, not_modified, require_match
 from deskplane.kernel.fields import Choice, Described, Flag, Text, Whole
 from deskplane.kernel.kind import Kind, Registry
-from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.operation import Between, Call, Operation, Reply
 from deskplane.kernel.outcome import outcome_schema
 from deskplane.kernel.problem import not_found
 
@@ -101,8 +102,18 @@ class KindOperations:
         created = outcome.action == "create" and not call.dry_run
         return Reply(answer, 201 if created else 200, headers)
 
-    def prepare(self, call: Call) -> dict[str, Any]:
+    def prepare(self, call: Call) -> Between:
         """What must be worked out before the write lock is taken."""
+        prepared = self._prepared(call)
+
+        def run(database: Database) -> dict[str, Any]:
+            if self.kind.work_out is not None:
+                self.kind.work_out(call, database, [prepared])
+            return prepared
+
+        return Between(run)
+
+    def _prepared(self, call: Call) -> dict[str, Any]:
         assert self.kind.prepare is not None
         given = {name: value for name, value in call.body.items() if name in self.kind.written}
         if "id" not in call.path:
@@ -249,6 +260,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
     outcome = outcome_schema(thing)
     reading = (kind.permission, *kind.readers, PLANNING)
     prepare = views.prepare if kind.prepare else None
+    refusals = TOO_MANY_TRIES if kind.work_out else {}
     yield Operation(
         f"apply_{kind.name}",
         "POST",
@@ -265,6 +277,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         # an answer that shows a new key once is not kept for a second time; a key's secret may come from the caller
         idempotency=kind.beside is None,
         prepare=prepare,
+        refusals=refusals,
         answers={200: ("What changed, or would.", outcome), 201: ("It was made.", outcome)},
         owners=owned,
         description="Changes only the fields that are given; answers `none` and writes nothing where nothing differs."
@@ -307,6 +320,7 @@ def kind_operations(kind: Kind, registry: Registry) -> Iterable[Operation]:
         write=True,
         etag=True,
         prepare=prepare,
+        refusals=refusals,
         owners=owned,
         description=theirs.strip(),
         answers={200: ("The object.", thing)},

@@ -18,10 +18,11 @@ from deskplane.configuration.ownership import DISABLE, REFUSE, Declaration
 from deskplane.configuration.plans import plan
 from deskplane.configuration.service import Reconciliation
 from deskplane.configuration.troubles import Troubles
+from deskplane.kernel.db import Database
 from deskplane.kernel.fields import Choice, Described, Flag, Text, Whole, refuse, type_name
 from deskplane.kernel.http import planning
 from deskplane.kernel.kind import Kind, Registry
-from deskplane.kernel.operation import Call, Operation, Reply
+from deskplane.kernel.operation import Between, Call, Operation, Reply
 from deskplane.kernel.problem import Problem
 
 PLANNING = "configuration:plan"
@@ -43,6 +44,8 @@ def manager_fields() -> dict[str, Described]:
     }
 
 
+TOO_MANY_TRIES = {429: "A password was compared with the stored one too often; Retry-After says when it may be again."}
+"""What operations answer besides that may be used to find out a password."""
 Read = tuple[list[Document], tuple[Kind, ...], Troubles]
 """What a document says, the kinds that it lists, and what is wrong with it."""
 
@@ -106,13 +109,21 @@ class DeskOperations:
         self.plan_schema = type("DeskPlan", (Schema,), {**common, "allow_unresolved": unresolved, **always})
         self.apply_schema = type("DeskApply", (Schema,), {**common, "plan_digest": digest, **always})
 
-    def prepare(self, call: Call) -> Read | None:
+    def prepare(self, call: Call) -> Between | None:
         """Reads the document, and hashes what is hashed, before the write lock is taken. Null for one that is known to
         change nothing."""
         if unchanged.known(call, unchanged.name_of(call)) is not None:
             return None
         with _uncollected():
-            return self._read(call)
+            read = self._read(call)
+
+        def run(database: Database) -> Read:
+            for kind in call.registry:
+                if kind.work_out is not None:
+                    kind.work_out(call, database, [each.prepared for each in read[0] if each.kind is kind])
+            return read
+
+        return Between(run)
 
     def _read(self, call: Call) -> Read:
         troubles = Troubles()
@@ -265,6 +276,7 @@ def operations(registry: Registry) -> Iterable[Operation]:
         partial=True,
         write=True,
         prepare=views.prepare,
+        refusals=TOO_MANY_TRIES,
         answers={200: ("What would change.", _answer())},
         description=(
             f"Needs {PLANNING}, or the permission of each kind that is listed. It is the apply itself, rolled back."
@@ -284,6 +296,7 @@ def operations(registry: Registry) -> Iterable[Operation]:
         write=True,
         idempotency=True,
         prepare=views.prepare,
+        refusals=TOO_MANY_TRIES,
         answers={200: ("What changed.", _answer())},
         description="All or nothing, in one transaction. Needs the permission of each kind that is listed.",
     )

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.compound import Group, RefSet, described
+from deskplane.kernel.db import Database
 from deskplane.kernel.fields import Described, Ref
 from deskplane.kernel.problem import FieldError, pointer
 from deskplane.kernel.work import Work
@@ -153,6 +154,7 @@ class Kind:
         prepare: works out, from the given fields and options of each object and before any lock is taken, what becomes
             of fields that are hashed: for each a function from the stored value, null for an object that is made, to
             the one to store. Only under the lock is it known which object is meant. Fields left out stay as they are.
+        work_out: does what takes long of what `prepare` answered, outside of any transaction: hashing. May raise 429.
         beside: brings what belongs to an object, given its id and the options, to what is declared.
         beside_options: the options that this is about; they are no part of the desk's document.
         fixed: objects are neither made nor deleted; `absent` sets one back to its defaults.
@@ -184,6 +186,7 @@ class Kind:
     options: type[Schema] | None = None
     check: Callable[[Check], None] | None = None
     prepare: Callable[[Work, Sequence[Prepared]], list[dict[str, Any]]] | None = None
+    work_out: Callable[[Work, Database, Sequence[Mapping[str, Any]]], None] | None = None
     beside: Callable[[Work, str, Mapping[str, Any]], Beside] | None = None
     beside_options: tuple[str, ...] = ()
     fixed: bool = False

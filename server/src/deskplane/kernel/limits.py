@@ -53,14 +53,20 @@ class Allowance(NamedTuple):
 
 def hit(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:
     """Counts one time, and says what is left. Two at once, on whichever servers, are two."""
+    return hit_all(session, [key], rate, now)
+
+
+def hit_all(session: Session, keys: Sequence[str], rate: Rate, now: datetime) -> Allowance:
+    """The same of several keys, each once, in one statement; says what is left of the one that has the least."""
     second, until = _window(rate, now)
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     table = cast(Table, RateCount.__table__)
-    adding = dialect.insert(table).values(key=key, until=until, hits=1)
+    # in one order, so that two at once do not lock each other out
+    adding = dialect.insert(table).values([{"key": key, "until": until, "hits": 1} for key in sorted(keys)])
     same = table.c.until == adding.excluded.until
     values = {"until": adding.excluded.until, "hits": case((same, table.c.hits + 1), else_=1)}
     counting = adding.on_conflict_do_update(index_elements=["key"], set_=values).returning(table.c.hits)
-    hits = int(execute(session, counting, {}).scalar_one())
+    hits = max(int(found) for found in execute(session, counting, {}).scalars())
     return Allowance(rate.limit, rate.limit - hits, until - second)
 
 
@@ -72,10 +78,10 @@ def look(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:
     return Allowance(rate.limit, rate.limit - hits, until - second)
 
 
-def take_back(session: Session, key: str, rate: Rate, counted_at: datetime) -> None:
-    """Counts one time less, in the window in which it was counted."""
+def take_back(session: Session, keys: Sequence[str], rate: Rate, counted_at: datetime) -> None:
+    """Counts one time less of each key, in the window in which it was counted."""
     here = cast(Table, RateCount.__table__).c
-    one = update(RateCount).where(here.key == key, here.until == _window(rate, counted_at)[1], here.hits > 0)
+    one = update(RateCount).where(here.key.in_(sorted(keys)), here.until == _window(rate, counted_at)[1], here.hits > 0)
     session.execute(one.values(hits=here.hits - 1))
 
 

@@ -112,7 +112,7 @@ def count_apart(call: Call, database: Database, tries: Sequence[Try]) -> None:
 def take_back(work: Work, tries: Sequence[Try], counted_at: datetime) -> None:
     """What was right was no guess."""
     for one in sorted(tries, key=lambda one: one.key):
-        limits.take_back(work.session, one.key, one.rate, counted_at)
+        limits.take_back(work.session, [one.key], one.rate, counted_at)
 
 
 def clear(work: Work, username: str) -> None:

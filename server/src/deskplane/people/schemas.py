@@ -15,7 +15,7 @@ from deskplane.kernel.parts import Backlinks, Rows
 from deskplane.kernel.permissions import BUNDLES, PERMISSIONS
 from deskplane.people import keys, rules
 from deskplane.people.models import Role, User, group_members, memberships, user_roles
-from deskplane.people.service import prepare_passwords
+from deskplane.people.service import prepare_passwords, work_out_passwords
 
 MEMBERSHIP_ROLES = ("viewer", "member", "owner")
 USERNAME = {
@@ -233,6 +233,7 @@ USER = Kind(
     options=UserOptions,
     check=rules.check_user,
     prepare=prepare_passwords,
+    work_out=work_out_passwords,
     beside=keys.beside,
     beside_options=("api_keys",),
     soft_delete=True,

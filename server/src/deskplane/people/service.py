@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from argon2 import PasswordHasher
@@ -11,12 +11,15 @@ from sqlalchemy import Table, bindparam, delete, insert, select, union, update
 from sqlalchemy.orm import Session
 
 from deskplane.audit.service import Note, append
+from deskplane.kernel import limits
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.clock import Clock
-from deskplane.kernel.db import execute, prepared
+from deskplane.kernel.crypto import sha256_hex
+from deskplane.kernel.db import Database, execute, prepared
 from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.ids import new_id
 from deskplane.kernel.kind import Prepared, Written
+from deskplane.kernel.limits import Rate
 from deskplane.kernel.permissions import ADMIN_EXEMPT, expanded
 from deskplane.kernel.problem import Problem
 from deskplane.kernel.revision import CONFIGURATION, Kept, Revision
@@ -34,6 +37,8 @@ ClosedToMembers = Callable[[Session, frozenset[str]], frozenset[str]]
 
 _hasher = PasswordHasher()
 
+GUESSES = Rate(10, 900)
+"""How often passwords that turn out to be others may be compared with one that is stored, in so many seconds."""
 BAD_KEY = "this API key is not known, or works no more"
 
 
@@ -167,8 +172,7 @@ def actor_of(
 
 
 def prepare_passwords(work: Work, users: Sequence[Prepared]) -> list[dict[str, Any]]:
-    """What becomes of the passwords that an apply of users gives; hashed, where they are to be stored, before the
-    write lock is taken.
+    """What becomes of the passwords that an apply of users gives: still to be worked out (`work_out_passwords`).
 
     The stored password stays where what is given is what is shown in its place, or a reference to it, or the same
     one, or where there is one and `update_password` does not say `always`. An account that is renamed is one that is
@@ -197,11 +201,38 @@ def prepare_passwords(work: Work, users: Sequence[Prepared]) -> list[dict[str, A
         name, earlier = given.get("username"), options.get("renamed_from")
         # each account that the lock may show to be meant; one of a name that goes to another is made
         for current in {stored.get(meant) for meant in (name, earlier) if meant in stored} or {None}:
-            password(current)
+            password.expect(current)
         if name in given_away:
-            password(None)
+            password.expect(None)
         found.append({"password": password})
     return found
+
+
+def work_out_passwords(work: Work, database: Database, users: Sequence[Mapping[str, Any]]) -> None:
+    """Compares and hashes, outside of any transaction. A password that is compared is a guess, even in a dry run: each
+    is counted before, over all servers, and taken back where it was right. Raises 429 where there were too many."""
+    passwords: list[NewPassword] = [each["password"] for each in users if "password" in each]
+    now = work.clock.now()
+    counted = sorted({_guessed(stored) for password in passwords for stored in password.compared})
+    if counted:
+        found = database.run(lambda session: limits.hit_all(session, counted, GUESSES, now), write=True)
+        if found.left < 0:
+            raise Problem(
+                429,
+                "too_many_tries",
+                "the password of a user was compared with others too often; try again in "
+                f"{found.seconds} seconds, or leave out update_password",
+                headers={"Retry-After": str(found.seconds)},
+            )
+    for password in passwords:
+        password.work_out()
+    right = sorted({_guessed(stored) for password in passwords for stored in password.matched})
+    if right:
+        database.run(lambda session: limits.take_back(session, right, GUESSES, now), write=True)
+
+
+def _guessed(stored: str) -> str:
+    return f"compared password {sha256_hex(stored)[:40]}"
 
 
 class NewPassword:
@@ -213,6 +244,27 @@ class NewPassword:
         self._dry_run = dry_run
         self._matches: dict[str, bool] = {}
         self._hash: str | None = None
+        self._expected: list[str | None] = []
+
+    def expect(self, current: str | None) -> None:
+        """Says which stored hash it may have to be compared with."""
+        self._expected.append(current)
+
+    @property
+    def compared(self) -> list[str]:
+        """The stored hashes with which it will be compared."""
+        given = isinstance(self._password, str) and self._password != SECRET_WANTED_SHOWN
+        return [current for current in self._expected if current and given and self._always]
+
+    @property
+    def matched(self) -> list[str]:
+        """Those of which it is the password."""
+        return [current for current, is_it in self._matches.items() if is_it]
+
+    def work_out(self) -> None:
+        """Finds out all that is expected, so that nothing of it is left for the time under a lock."""
+        for current in self._expected:
+            self(current)
 
     def __call__(self, current: str | None) -> str | None:
         password = self._password
