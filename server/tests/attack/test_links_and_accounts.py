@@ -37,6 +37,12 @@ def test_a_link_works_once_and_for_what_it_was_sent_for_only(api: Api, mia: str)
     assert all(body == bodies[0] for body in bodies)
     for status in (204, 422):
         browser.call("POST", "/password/reset", {"token": token, "password": "a new password"}, status=status)
+    browser.log_in(password="a new password")
+    wanted = {"email": "mia@new.example.org", "password": "a new password"}
+    browser.call("POST", "/account/email", wanted, status=204)
+    (link,) = mails(api, "mia@new.example.org")
+    for status in (204, 422):  # nothing but its use ends this one
+        browser.call("POST", "/account/email/confirm", {"token": token_in(api, link)}, status=status)
 
 
 def test_asking_for_a_link_tells_nobody_who_has_an_account(api: Api, mia: str) -> None:
