@@ -39,7 +39,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table("made_up_{revision}", sa.Column("id", sa.Integer, primary_key=True))
-{failing}'''
+{more}'''
+FAILING = "    raise RuntimeError('made up to fail halfway')\n"
+# As one that takes something away that the version before still needs.
+CONTRACTING = "    op.execute(sa.text(\"UPDATE schema_floor SET migration = '{revision}'\"))\n"
 
 
 def prefix_of(archive: bytes) -> bytes:
@@ -47,7 +50,7 @@ def prefix_of(archive: bytes) -> bytes:
     return archive[: archive.index(b"PK\x03\x04")]
 
 
-def make(source: Path, target: Path, version: str, migrations: int, broken: str) -> None:
+def make(source: Path, target: Path, version: str, migrations: int, broken: str, *, contracting: bool = False) -> None:
     """Writes the binary `target`. Raises ValueError for a source that is none of ours."""
     archive = source.read_bytes()
     with zipfile.ZipFile(io.BytesIO(archive)) as old:
@@ -69,8 +72,8 @@ def make(source: Path, target: Path, version: str, migrations: int, broken: str)
     folder = f"{package}migrations/versions/"
     numbers = sorted(name.removeprefix(folder)[:4] for name in files if name.startswith(f"{folder}0"))
     for number in range(int(numbers[-1]) + 1, int(numbers[-1]) + 1 + migrations):
-        failing = "    raise RuntimeError('made up to fail halfway')\n" if broken == "migration" else ""
-        text = MIGRATION.format(revision=f"{number:04}", before=f"{number - 1:04}", failing=failing)
+        more = FAILING if broken == "migration" else CONTRACTING.format(revision=f"{number:04}") if contracting else ""
+        text = MIGRATION.format(revision=f"{number:04}", before=f"{number - 1:04}", more=more)
         change(f"{folder}{number:04}_made_up.py", text)
     if broken and BROKEN[broken][0]:
         file, addition = BROKEN[broken]
@@ -80,7 +83,7 @@ def make(source: Path, target: Path, version: str, migrations: int, broken: str)
     information = json.loads(files["PEX-INFO"][1])
     was = information["pex_hash"]
     information["pex_hash"] = hashlib.sha1(
-        f"{was} {version} {migrations} {broken}".encode(), usedforsecurity=False
+        f"{was} {version} {migrations} {broken} {contracting}".encode(), usedforsecurity=False
     ).hexdigest()
     for name, digest in information["distributions"].items():
         if name.startswith("deskplane-"):
@@ -104,9 +107,11 @@ def main() -> int:
     parser.add_argument("--version", required=True, help="what it calls itself")
     parser.add_argument("--migrations", type=int, default=0, help="how many migrations it adds")
     parser.add_argument("--broken", choices=sorted(BROKEN), default="", help="how it is broken")
+    parser.add_argument("--contracting", action="store_true", help="no older version can work on its database")
     options = parser.parse_args()
+    how = options.version, options.migrations, options.broken
     try:
-        make(options.source, options.target, options.version, options.migrations, options.broken)
+        make(options.source, options.target, *how, contracting=options.contracting)
     except (OSError, ValueError) as error:
         print(f"made_up_version: {error}", file=sys.stderr)
         return 1
