@@ -110,9 +110,16 @@ def lock_findings(folder: Path) -> Iterator[str]:
                     yield f"{name} is {earlier} in {other} and {version} in {lock.name}: make lock"
 
 
+def target_findings(root: Path) -> Iterator[str]:
+    """ansible-test runs the collection's role instead of a target that has its name."""
+    for role in sorted((root / "roles").iterdir()):
+        if (root / "tests" / "integration" / "targets" / role.name).is_dir():
+            yield f"tests/integration/targets/{role.name}: has the name of a role, which runs instead of it: rename it"
+
+
 def main() -> int:
     try:
-        found = list(lock_findings(toolchain.LOCKS))
+        found = [*lock_findings(toolchain.LOCKS), *target_findings(toolchain.ROOT)]
         found += [
             finding
             for path in tracked()

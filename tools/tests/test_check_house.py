@@ -70,3 +70,10 @@ def test_locks_of_one_environment_must_agree(tmp_path: Path) -> None:
         (tmp_path / f"{name}.in").write_text("flask\n")
         (tmp_path / f"{name}.txt").write_text(f"flask=={version}{HASH}    # via -r {name}.in\n")
     assert list(check_house.lock_findings(tmp_path)) == ["flask is 3.1 in runtime.txt and 3.2 in test.txt: make lock"]
+
+
+def test_a_target_with_the_name_of_a_role_is_found(tmp_path: Path) -> None:
+    for folder in ("roles/backup", "roles/nginx", "tests/integration/targets/backup"):
+        (tmp_path / folder).mkdir(parents=True)
+    (found,) = check_house.target_findings(tmp_path)
+    assert found.startswith("tests/integration/targets/backup: has the name of a role")
