@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from deskplane.audit import reading
 from deskplane.audit.service import ENTRIES, Note, append
+from deskplane.kernel.db import execute
 from deskplane.kernel.work import Work
 
 AT_ONCE = 5000
@@ -40,5 +41,4 @@ def delete_some(session: Session, through: int) -> int:
     if first is None or first > through:
         return 0
     bound = min(first + AT_ONCE - 1, through)
-    result = session.execute(delete(ENTRIES).where(ENTRIES.c.id <= bound))
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return execute(session, delete(ENTRIES).where(ENTRIES.c.id <= bound), {}).rowcount

@@ -14,6 +14,7 @@ from sqlalchemy import Integer, LargeBinary, String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from deskplane.kernel.columns import Base, Instant
+from deskplane.kernel.db import execute
 from deskplane.kernel.problem import Problem
 
 KEPT = timedelta(hours=24)
@@ -97,5 +98,4 @@ def store(
 
 def forget_old(session: Session, now: datetime) -> int:
     """Deletes what is older than a day; answers how many."""
-    result = session.execute(delete(StoredAnswer).where(StoredAnswer.created_at < now - KEPT))
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return execute(session, delete(StoredAnswer).where(StoredAnswer.created_at < now - KEPT), {}).rowcount

@@ -155,8 +155,7 @@ def renew(work: Work, session_id: str) -> Started:
 
 def end(work: Work, user_id: str, session_id: str) -> bool:
     """Ends one session of a user; answers whether there was one."""
-    ended = work.session.execute(delete(SESSIONS).where(S.id == session_id, S.user_id == user_id))
-    return bool(ended.rowcount)  # type: ignore[attr-defined]
+    return execute(work.session, delete(SESSIONS).where(S.id == session_id, S.user_id == user_id), {}).rowcount > 0
 
 
 def end_by_token(work: Work, token: str) -> None:
@@ -169,8 +168,7 @@ def end_all(work: Work, user_ids: Sequence[str]) -> int:
     Answers how many sessions."""
     for model in (PendingLogin, LoginToken):
         work.session.execute(delete(model).where(model.user_id.in_(user_ids)))
-    ended = work.session.execute(delete(SESSIONS).where(S.user_id.in_(user_ids)))
-    return int(ended.rowcount)  # type: ignore[attr-defined]
+    return execute(work.session, delete(SESSIONS).where(S.user_id.in_(user_ids)), {}).rowcount
 
 
 def forget_devices(work: Work, user_ids: Sequence[str]) -> None:
