@@ -414,9 +414,12 @@ def steps() -> list[Step]:
         Step("artefact", "the collection's artefact builds", artefact, server),
         Step("contents", "nothing but the collection is in the artefact", contents, ("artefact",)),
         Step(
-            "tests-postgresql", "pytest on PostgreSQL", lambda job: server_tests(job, "postgresql"), server, minutes=25
+            "tests-postgresql", "pytest on PostgreSQL", lambda job: server_tests(job, "postgresql"), server, minutes=28
         ),
-        Step("tests-sqlite", "pytest on SQLite", lambda job: server_tests(job, "sqlite"), server, minutes=25),
+        Step("tests-sqlite", "pytest on SQLite", lambda job: server_tests(job, "sqlite"), server, minutes=28),
+        # These wait for machines that boot, most of the time, and leave the processors to the tests above.
+        Step("environment-binary", "what packs the binary", lambda job: environment(job, BINARY), counts=False),
+        *machine_gates.steps(),
         Step("integration", "ansible-test integration, real server", lambda job: integration(job, RUN), built_first),
         Step("sanity", "ansible-test sanity, pinned ansible-core", lambda job: sanity(job, RUN), built_first),
         Step("types", "mypy --strict", types, server),
@@ -430,8 +433,6 @@ def steps() -> list[Step]:
         ),
         Step("editor", "yaml-language-server opens a desk's files with the desk's schema", editor, server, minutes=5),
         Step("api", "schemathesis against a running server", api, server),
-        Step("environment-binary", "what packs the binary", lambda job: environment(job, BINARY), counts=False),
-        *machine_gates.steps(),
         Step("units", "ansible-test units, pinned ansible-core", lambda job: units(job, RUN), built_first),
         Step("environment-eda", "ansible-rulebook's environment", lambda job: environment(job, EDA), counts=False),
         Step(
