@@ -59,6 +59,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(partial(shutil.rmtree, found, ignore_errors=True))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Takes away what a test says of one database alone, where it would run on another."""
+
+    def fits(item: pytest.Item) -> bool:
+        only = item.get_closest_marker("only_on")
+        if only is None:
+            return True
+        called = getattr(item, "callspec", None)
+        chosen = called.params.get("database_url") if called is not None else None
+        return only.args[0] in (DATABASES if chosen is None else (chosen,))
+
+    config.hook.pytest_deselected(items=[item for item in items if not fits(item)])
+    items[:] = [item for item in items if fits(item)]
+
+
 class CompiledOnce(LRUCache[Any, Any]):
     """Statements as SQL, for all desks of all tests: each test has engines of its own, and to compile all that it sends
     anew takes longer than most tests. An engine's own cache keeps one dialect's; these are the same for a sort."""

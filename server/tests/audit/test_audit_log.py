@@ -258,7 +258,10 @@ def test_a_purge_that_was_broken_off_is_whole_and_is_ended_by_the_next(
 ) -> None:
     monkeypatch.setattr(purging, "AT_ONCE", 4)
     later = ten.clock.now().replace(year=2030)
-    announce = lambda session: purging.announce(ten.command_line(session), later)  # noqa: E731
+
+    def announce(session: Session) -> int:
+        return purging.announce(ten.command_line(session), later)
+
     through = ten.database.run(announce, write=True)
     assert ten.database.run(lambda session: purging.delete_some(session, through), write=True) == 4
     assert verified(ten) == []

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from conftest import DATABASES, Api, Postgres, settings
+from conftest import DATABASES, Api, Postgres, TurnedClock, settings
 from deskplane.app import Desk, make_desk, make_worker, migrate
 from deskplane.backup import files, snapshot
 from deskplane.backup import restore as restoring
@@ -56,7 +56,7 @@ def disk() -> Iterator[SmallDisk]:
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, text=True)
     if done.returncode:
         place.rmdir()
-        pytest.skip(f"who runs the tests may not mount a file system: {done.stderr.strip()}")
+        pytest.fail(f"who runs the tests may not mount a file system: {done.stderr.strip()}")
     place.chmod(0o755)
     try:
         yield SmallDisk(place)
@@ -118,7 +118,7 @@ def assert_full(found: tuple[int, Any]) -> None:
 
 
 def test_a_full_disk_refuses_what_is_written_and_loses_nothing(
-    api: Api, desk: Desk, disk: SmallDisk, database_url: str
+    api: Api, desk: Desk, clock: TurnedClock, disk: SmallDisk, database_url: str
 ) -> None:
     numbers = [opened(api)[1]["number"] for _ in range(3)]
     assert uploaded(api, numbers[0])[0] == 201
@@ -165,7 +165,7 @@ def test_a_full_disk_refuses_what_is_written_and_loses_nothing(
     sequences = [int(number[4:]) for number in [*numbers, found_now["number"]]]
     assert sequences == list(range(1, len(sequences) + 1)), "no number was lost and none given twice"
     assert uploaded(api, numbers[1])[0] == 201
-    desk.clock.turn(hours=1)  # type: ignore[attr-defined]
+    clock.turn(hours=1)
     while worker.drain_once():
         pass
     assert api.call("GET", "/readyz")["outbox"] == 0

@@ -150,7 +150,8 @@ def test_who_comes_to_a_server_that_stops_is_served_or_refused(api: Api, databas
 
         def stop(_index: int) -> None:
             time.sleep(0.2)
-            stopping = threading.Thread(target=server.process.terminate, args=(60,))  # type: ignore[union-attr]
+            assert server.process is not None
+            stopping = threading.Thread(target=server.process.terminate, args=(60,))
             stopping.start()
             while (ready := server.request("GET", "/readyz", None))[0] == 200:
                 time.sleep(0.02)
@@ -243,23 +244,18 @@ def cut_connections(url: str) -> None:
     engine.dispose()
 
 
-def on_postgresql(url: str) -> None:
-    if not url.startswith("postgresql"):
-        pytest.skip("SQLite has no connections that could be cut")
-
-
+@pytest.mark.only_on("postgresql")
 def test_connections_that_are_cut_are_replaced(api: Api, database_url: str) -> None:
-    on_postgresql(database_url)
     api.call("POST", "/tickets", {"title": "x"}, status=201)
     cut_connections(database_url)
     assert api.call("POST", "/tickets", {"title": "y"}, status=201)["number"] == "TKT-000002"
     assert len(api.call("GET", "/tickets")["items"]) == 2
 
 
+@pytest.mark.only_on("postgresql")
 def test_a_transaction_whose_connection_was_cut_runs_anew_unless_it_may_be_stored(
     desk: Desk, database_url: str
 ) -> None:
-    on_postgresql(database_url)
     runs: list[str] = []
 
     def cut_in_the_middle(session: Any) -> None:

@@ -16,14 +16,14 @@ import pytest
 from crash_servers import Process, Server
 
 import deskplane
-from conftest import DATABASES, Api, Postgres, settings
+from conftest import Api, Postgres, settings
 from deskplane import migrations
 from deskplane.app import Desk, make_desk, migrate
 from instances import ask, machines, nginx
 from receivers import NETWORK, Script, receiver
 from worker_help import wait_for
 
-pytestmark = pytest.mark.skipif("postgresql" not in DATABASES, reason="SQLite is for one machine")
+pytestmark = pytest.mark.only_on("postgresql")  # SQLite is for one machine
 NEXT = "9999"
 _MIGRATION = '''"""What the next version adds.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crash_servers import Server, together
 
-from conftest import DATABASES, Api, TurnedClock
+from conftest import Api, TurnedClock
 from deskplane.app import Desk
 from instances import ask, machines, workers
 from receivers import NETWORK, Script
@@ -18,8 +19,7 @@ from worker_help import wait_for
 
 pytestmark = [
     pytest.mark.feature("F272"),
-    pytest.mark.skipif("postgresql" not in DATABASES, reason="SQLite is for one machine"),
-    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+    pytest.mark.only_on("postgresql"),  # SQLite is for one machine
 ]
 
 
@@ -28,10 +28,12 @@ def test_what_one_server_did_the_other_knows_at_once(api: Api, desk: Desk, datab
     with machines(database_url, tmp_path, workers=1) as (one, other):
         key = str(api.key)
 
-        def call(port: int, method: str, path: str, body: object = None, status: int = 200, **headers: str) -> dict:  # type: ignore[type-arg]
+        def call(
+            port: int, method: str, path: str, body: object = None, status: int = 200, **headers: str
+        ) -> dict[str, Any]:
             answered, _headers, found = ask(port, method, f"/api/v1{path}", body, key, **headers)
             assert answered == status, found
-            return found  # type: ignore[no-any-return]
+            return dict(found)
 
         a, b = one.port, other.port
         # what a process found to change nothing does change something, once the other changed it

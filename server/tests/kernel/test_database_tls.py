@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from conftest import DATABASES, Postgres, settings
+from conftest import Postgres, settings
 from deskplane.app import make_desk
 from test_cli import Terminal
 from tls_front import Authority, authority, tls_front
 
 pytestmark = [
     pytest.mark.feature("F264"),
-    pytest.mark.skipif("postgresql" not in DATABASES, reason="SQLite is no server"),
+    pytest.mark.only_on("postgresql"),  # SQLite is no server
 ]
 
 

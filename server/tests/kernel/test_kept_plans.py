@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from conftest import DATABASES, Api, Postgres, settings
+from conftest import Api, Postgres, settings
 from deskplane.app import Desk, create_app, make_desk
 from deskplane.kernel import db
 from deskplane.kernel.db import Database
 from deskplane.people import keys, service
 
-pytestmark = pytest.mark.skipif("postgresql" not in DATABASES, reason="SQLite keeps no plans")
+pytestmark = pytest.mark.only_on("postgresql")  # SQLite keeps no plans
 
 
 @pytest.fixture

@@ -201,12 +201,12 @@ def beside(work: Work, user_id: str, options: Mapping[str, Any]) -> Beside:
         return Beside([], {})
     # who supplied a secret and lost the answer puts his key together from the id, which is no secret
     names = [wanted["name"] for wanted in declared]
-    rows = work.session.execute(select(ApiKey.name, ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.name.in_(names)))
+    of_names = select(ApiKey.name, ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.name.in_(names))
     return Beside(
         changes=[{"field": change.field, "before": change.before, "after": change.after} for change in found],
         answer={
             "api_keys": [{"name": change.name, "key": change.key} for change in found if change.key],
-            "api_key_ids": {name: key_id for name, key_id in rows},  # noqa: C416 - dict(rows) takes them for a mapping
+            "api_key_ids": dict(work.session.execute(of_names).tuples().all()),
         },
     )
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -87,6 +88,8 @@ def words(work: Work, ids: Sequence[int]) -> Words:
             by_ticket[ticket].append(word)
     for ticket, name, moved_at in assets:
         found.assets[ticket].append((name, datetime.fromisoformat(moved_at) if moved_at else None))
-    for of_one in (*found.tags.values(), *found.labels.values(), *found.assets.values()):
-        of_one.sort()  # type: ignore[attr-defined]
+    for words in (*found.tags.values(), *found.labels.values()):
+        words.sort()
+    for moved in found.assets.values():
+        moved.sort(key=itemgetter(0))
     return found
