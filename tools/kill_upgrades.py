@@ -4,8 +4,8 @@ nothing.
 
 Each round upgrades to the next made-up version of the binary, which brings a migration of its own; so no round needs
 the machine to be put back. By default a run is killed before every task that it has; with --seconds it is killed so
-long after the task began, while it does what it does. With --changing only tasks after one that changed something
-count: what a run that was killed leaves behind is the same in between.
+long after the task began, while it does what it does. With --states only tasks right behind one that may have touched
+the machine count: what a run that was killed leaves behind is the same up to the next of them.
 """
 
 from __future__ import annotations
@@ -163,13 +163,11 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return found + (["the export"] if before["export"] != after["export"] else [])
 
 
-def places(run: Run, changing: bool) -> list[tuple[int, str]]:
+def places(run: Run, states: bool) -> list[tuple[int, str]]:
     """Where to kill: the numbers and names of tasks."""
     began = [(number, name) for number, word, name in run.tasks if word == "began"]
-    if not changing:
-        return began
-    changed = {number for number, word, _name in run.tasks if word == "changed"}
-    return [(number, name) for number, name in began if number - 1 in changed or number in changed]
+    touched = {number for number, word, _name in run.tasks if word == "touched"}
+    return [(number, name) for number, name in began if not states or number - 1 in touched]
 
 
 def round_of(machine: Machine, before: dict[str, Any], number: int, name: str, seconds: float) -> str:
@@ -197,12 +195,13 @@ def main() -> int:
     parser.add_argument("--shell", required=True, help="runs commands there: 'podman exec -i NAME', 'ssh NAME'")
     parser.add_argument("--ansible", default="ansible-playbook", help="the program ansible-playbook")
     parser.add_argument("--seconds", type=float, default=0, help="kill so long after the task began, not before it")
-    parser.add_argument("--changing", action="store_true", help="only at tasks around which something changes")
+    parser.add_argument("--states", action="store_true", help="only behind tasks that may have touched the machine")
     parser.add_argument("--number", type=int, default=0, help="number of the first version: of a machine used before")
     parser.add_argument("--match", default="", help="only at tasks whose name holds this regular expression")
     parser.add_argument(
         "--from", type=int, default=1, dest="first", metavar="N", help="only from the task of this number on"
     )
+    parser.add_argument("--to", type=int, default=10_000, dest="last", metavar="N", help="and only up to this one")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="deskplane-kill-") as folder:
         work = Path(folder)
@@ -222,8 +221,8 @@ def main() -> int:
             require(not found, f"an upgrade that nobody kills changes data: {'; '.join(found)}")
             chosen = [
                 (number, name)
-                for number, name in places(whole, options.changing)
-                if number >= options.first and re.search(options.match, name)
+                for number, name in places(whole, options.states)
+                if options.first <= number <= options.last and re.search(options.match, name)
             ]
             say(f"{max(number for number, _word, _name in whole.tasks)} tasks; killing at {len(chosen)} of them")
             for number, name in chosen:

@@ -40,6 +40,12 @@ depends_on = None
 def upgrade() -> None:
     op.create_table("made_up_{revision}", sa.Column("id", sa.Integer, primary_key=True))
 {more}'''
+TABLE = """
+
+from sqlalchemy import Column, Integer, Table
+
+Table("made_up_{revision}", metadata, Column("id", Integer, primary_key=True))
+"""
 FAILING = "    raise RuntimeError('made up to fail halfway')\n"
 # As one that takes something away that the version before still needs.
 CONTRACTING = "    op.execute(sa.text(\"UPDATE schema_floor SET migration = '{revision}'\"))\n"
@@ -75,6 +81,8 @@ def make(source: Path, target: Path, version: str, migrations: int, broken: str,
         more = FAILING if broken == "migration" else CONTRACTING.format(revision=f"{number:04}") if contracting else ""
         text = MIGRATION.format(revision=f"{number:04}", before=f"{number - 1:04}", more=more)
         change(f"{folder}{number:04}_made_up.py", text)
+        models = f"{package}migrations/tables.py"
+        change(models, files[models][1].decode() + TABLE.format(revision=f"{number:04}"))
     if broken and BROKEN[broken][0]:
         file, addition = BROKEN[broken]
         change(package + file, files[package + file][1].decode() + addition)

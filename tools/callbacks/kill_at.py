@@ -13,6 +13,9 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
 
+LOOKS = frozenset({"assert", "debug", "fail", "find", "include_tasks", "meta", "set_fact", "setup", "slurp", "stat"})
+"""What leaves a machine as it is. A command may do something, whatever its task says of itself."""
+
 
 def kill() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -46,4 +49,5 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_runner_on_ok(self, result: Any) -> None:
         found = result._result if hasattr(result, "_result") else {}
-        self.note("changed" if found.get("changed") else "ok", result._task.get_name())
+        looks = result._task.action.removeprefix("ansible.builtin.") in LOOKS and not found.get("changed")
+        self.note("looked" if looks else "touched", result._task.get_name())

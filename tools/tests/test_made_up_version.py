@@ -26,6 +26,7 @@ def binary(tmp_path: Path) -> Path:
             archive.writestr(f"{PACKAGE}__init__.py", '"""Us."""\n\n__version__ = "1.0.0"\n')
             archive.writestr(f"{PACKAGE}system.py", "def readyz(call): return 'ok'\n")
             archive.writestr(f"{PACKAGE}migrations/versions/0001_first.py", "")
+            archive.writestr(f"{PACKAGE}migrations/tables.py", "metadata = Base.metadata\n")
             archive.writestr(
                 "PEX-INFO", json.dumps({"pex_hash": HASH, "distributions": {"deskplane-1.0.0": "a", "x": "b"}})
             )
@@ -41,6 +42,7 @@ def test_it_has_another_version_more_migrations_and_a_place_of_its_own_to_be_unp
     with zipfile.ZipFile(made) as archive:
         assert b'__version__ = "2.0.0"' in archive.read(f"{PACKAGE}__init__.py")
         assert b'down_revision = "0002"' in archive.read(f"{PACKAGE}migrations/versions/0003_made_up.py")
+        assert archive.read(f"{PACKAGE}migrations/tables.py").count(b'Table("made_up_000') == 2
         assert archive.read(f"{PACKAGE}system.py").count(b"def readyz") == 2
         information = json.loads(archive.read("PEX-INFO"))
     assert information["pex_hash"] != HASH

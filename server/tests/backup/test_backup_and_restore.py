@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from backup_help import opened
+from sqlalchemy import text
 
 from conftest import DATABASES, Api, Postgres, TurnedClock, settings
 from deskplane import migrations
@@ -20,6 +21,7 @@ from deskplane.backup import restore as restoring
 from deskplane.backup import snapshot
 from deskplane.backup.archive import ArchiveWriter, BadBackup
 from deskplane.kernel.db import Database
+from deskplane.kernel.problem import Problem
 from dumps import dump
 
 PASSPHRASE = "correct horse battery staple"
@@ -201,6 +203,46 @@ def test_an_older_backup_is_migrated(database_url: str, clock: TurnedClock) -> N
     migrate(desk)
     assert {"configuration", "service_levels"} <= {name for name, _number in dump(desk)["revisions"]}
     desk.database.dispose()
+
+
+NIGHT_SHIFT = """
+INSERT INTO "groups" (id, version, created_at, updated_at, name, description)
+VALUES ('019a9d3c', 1, '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:00.000000Z', 'night shift', '')
+"""
+
+
+@pytest.fixture
+def behind(empty_url: str, clock: TurnedClock) -> Iterator[Desk]:
+    """A desk whose database an older version has made."""
+    desk = make_desk(settings(empty_url), clock)
+    migrations.upgrade(desk.database, "0023")
+    with desk.database.transaction(write=True) as session:
+        session.execute(text(NIGHT_SHIFT))
+    yield desk
+    desk.database.dispose()
+
+
+def test_the_backup_of_a_database_that_is_behind_leads_to_what_its_migration_does(behind: Desk, other: Desk) -> None:
+    """Of a database that was kept without the version that made it, and of one that is ahead of the one that runs."""
+    restored(other, archived(behind))
+    with behind.database.transaction(write=False) as session:
+        assert migrations.revision_of(session.connection()) == "0023"  # it was only read
+    migrate(behind)
+    assert "night shift" in str(dump(behind)["groups"])
+    there, here = kept(dump(other)), kept(dump(behind))
+    shipped = {"roles": [], "settings": []}  # made by each for itself at the end
+    assert {**there, **shipped} == {**here, **shipped}
+
+
+def test_no_backup_leaves_out_what_this_version_does_not_know(behind: Desk) -> None:
+    with behind.database.transaction(write=True) as session:
+        session.execute(text("ALTER TABLE roles ADD COLUMN of_old INTEGER"))
+    with pytest.raises(Problem, match="no more all of roles; make the backup with the version"):
+        archived(behind)
+    with behind.database.transaction(write=True) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Problem, match=r"at migration 9999, .* make it with the newer one"):
+        archived(behind)
 
 
 @pytest.mark.parametrize(

@@ -26,16 +26,12 @@ from sqlalchemy.orm import Session
 
 from deskplane import __version__
 from deskplane.backup.archive import ArchiveWriter
+from deskplane.backup.kept import kept_of
 from deskplane.kernel.clock import Clock, rfc3339
 from deskplane.kernel.columns import Instant, Json, Span
 from deskplane.kernel.crypto import Vault
-from deskplane.kernel.problem import Problem
-from deskplane.migrations import head, require_fit, revision_of
-from deskplane.migrations.tables import metadata
+from deskplane.migrations import revision_of
 
-LEFT_OUT = frozenset({"workers", "schema_floor", "rate_counts", "login_sessions", "pending_logins", "login_tokens"})
-"""Tables that say what goes on now or what the tables are like, and nothing of the desk: nobody is logged in by what is
-restored."""
 SEALED_WITH = b"backup: the secret key that the secrets in it are sealed with"
 _ROWS, _ROWS_OF_BYTES = 500, 8
 _PART = 4 * 1024 * 1024
@@ -56,11 +52,6 @@ def form_of(column: Column[Any]) -> str:
     return next((form for kind, form in _FORMS if isinstance(column.type, kind)), PLAIN)
 
 
-def tables() -> list[Table]:
-    """What is kept, each table behind those that it refers to."""
-    return [table for table in metadata.sorted_tables if table.name not in LEFT_OUT]
-
-
 def write(
     session: Session,
     file: IO[bytes],
@@ -71,36 +62,27 @@ def write(
 ) -> dict[str, int]:
     """Writes all that the session's transaction sees, which must be one snapshot; answers the rows of each table.
 
-    Raises Problem 503 where the database is not at this version's migration.
+    Raises Problem 503 where something of it would be missing.
     """
     connection = session.connection()
-    found = revision_of(connection)
-    if found != head():
-        try:
-            require_fit(connection)
-            # what a newer version added would be missing
-            reason = (
-                f"the database is at migration {found}, and this version knows {head()}; make it with the newer one"
-            )
-        except ValueError as error:
-            reason = str(error)
-        raise Problem(503, "not_migrated", reason)
+    kept = kept_of(connection)
     header = {
         "version": __version__,
         "created_at": rfc3339(clock.now()),
-        "migration": found,
+        "migration": revision_of(connection),
         "database": connection.dialect.name,
         "sealed_with": vault.signature(SEALED_WITH),
         "tables": {
-            str(table.name): {str(column.name): form_of(column) for column in table.columns} for table in tables()
+            str(table.name): {str(column.name): form_of(column) for column in columns}
+            for table, columns in kept.items()
         },
     }
     archive = ArchiveWriter(file, header, passphrase)
     counted = {}
-    for table in tables():
+    for table, columns in kept.items():
         name = str(table.name)
         counted[name] = 0
-        for lines, rows in _parts(connection, table):
+        for lines, rows in _parts(connection, table, columns):
             archive.part(name, lines, rows)
             counted[name] += rows
             tell(name, counted[name])
@@ -108,9 +90,9 @@ def write(
     return counted
 
 
-def _parts(connection: Connection, table: Table) -> Iterator[tuple[bytes, int]]:
+def _parts(connection: Connection, table: Table, columns: list[Column[Any]]) -> Iterator[tuple[bytes, int]]:
     lines, count = bytearray(), 0
-    for row in _rows(connection, table):
+    for row in _rows(connection, table, columns):
         lines += orjson.dumps([_written(value) for value in row]) + b"\n"
         count += 1
         if len(lines) >= _PART:
@@ -129,11 +111,11 @@ def _read(column: Column[Any], connection: Connection) -> ColumnElement[Any]:
     return column
 
 
-def _rows(connection: Connection, table: Table) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, table: Table, columns: list[Column[Any]]) -> Iterator[Row[Any]]:
     """All rows, in many short statements, none of which runs into the bound that statements have."""
-    at_once = _ROWS_OF_BYTES if any(form_of(column) == BYTES for column in table.columns) else _ROWS
+    at_once = _ROWS_OF_BYTES if any(form_of(column) == BYTES for column in columns) else _ROWS
     key = list(table.primary_key.columns)
-    statement = select(*(_read(column, connection) for column in table.columns)).order_by(*key).limit(at_once)
+    statement = select(*(_read(column, connection) for column in columns)).order_by(*key).limit(at_once)
     after = statement.where(tuple_(*key) > tuple_(*(bindparam(f"after_{one.name}", type_=one.type) for one in key)))
     found = connection.execute(statement).all()
     while found:

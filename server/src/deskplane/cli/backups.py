@@ -9,7 +9,6 @@ from typing import IO
 import click
 from sqlalchemy.orm import Session
 
-from deskplane import migrations
 from deskplane.cli.common import clean_errors, settings_of
 from deskplane.settings import read_passphrase
 
@@ -40,14 +39,13 @@ def backup(config: str | None, file: Path, passphrase_file: Path | None) -> None
     """Write the whole desk into FILE (a directory: a file named after the time in it; -: standard output).
 
     Others go on working meanwhile; what is in it is the desk at one moment. Secrets in it are sealed with the secret
-    key, which is not part of it: keep that, too.
+    key, which is not part of it: keep that, too. The database of an older version is kept as it is.
     """
     from deskplane.app import make_desk
     from deskplane.backup import files, snapshot
 
     passphrase = _passphrase(passphrase_file)
     desk = make_desk(settings_of(config))
-    migrations.require_current(desk.database)
     if file.is_dir():
         file /= files.name_of(desk.clock.now(), sealed=passphrase is not None)
     with desk.database.transaction(write=False) as session:
