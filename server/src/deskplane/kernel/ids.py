@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 
 
-def new_id() -> str:
-    """A UUID version 7 (RFC 9562, 5.7) as text: ids made one after the other sort in that order.
+class _Moments:
+    """Moments as RFC 9562 (6.2, method 3) has them: milliseconds, and a part of one in twelve bits. Each is later than
+    the one before, wherever the clock stands still or goes back."""
 
-    Client-made ids let a thousand objects go into the database in one statement.
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._last = 0
+
+    def next(self) -> int:
+        milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+        with self._turn:
+            self._last = max(self._last + 1, (milliseconds << 12) | ((rest << 12) // 1_000_000))
+            return self._last
+
+
+_moments = _Moments()
+
+
+def new_id() -> str:
+    """A UUID version 7 (RFC 9562, 5.7) as text: ids that one process makes one after the other sort in that order.
+
+    Client-made ids let a thousand objects go into the database in one statement. 62 bits of each are random.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    random = secrets.randbits(74)
-    value = (milliseconds << 80) | (0x7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & ((1 << 62) - 1))
+    moment = _moments.next()
+    value = ((moment >> 12) << 80) | (0x7 << 76) | ((moment & 0xFFF) << 64) | (0b10 << 62) | secrets.randbits(62)
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
