@@ -6,7 +6,7 @@ DOCS_PORT ?= 8000
 PYTHON_RUN := sh tools/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test binary molecule bench bench-scale soak lint format generate docs docs-serve lock clean coverage-table
+.PHONY: help run test binary molecule bench bench-scale soak fuzz lint format generate docs docs-serve lock clean coverage-table
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -49,6 +49,9 @@ bench-scale: ## a desk of a million tickets beside one of ten thousand, on both 
 
 soak: ## what takes too long for `make test`: its longest tests, and many more made-up requests (EXAMPLES=100)
 	@$(PYTHON_RUN) tools/dev.py soak --examples '$(or $(EXAMPLES),100)'
+
+fuzz: ## made-up mails and documents, led by what they reach (FUZZ_SECONDS=300 for each; needs network once)
+	@$(PYTHON_RUN) tools/dev.py fuzz --seconds '$(or $(FUZZ_SECONDS),300)'
 
 lock: ## compile the requirements anew, to the newest versions that fit
 	@$(PYTHON_RUN) tools/dev.py lock

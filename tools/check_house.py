@@ -117,9 +117,24 @@ def target_findings(root: Path) -> Iterator[str]:
             yield f"tests/integration/targets/{role.name}: has the name of a role, which runs instead of it: rename it"
 
 
+NAMED_TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
+"""A test, by its file below server/tests, as the documentation names those that show what it promises."""
+
+
+def named_test_findings(page: str, text: str, tests: Path) -> Iterator[str]:
+    """A promise whose test was renamed or is gone."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for file, name in NAMED_TEST.findall(line):
+            source = tests / file
+            if not source.is_file() or not re.search(rf"^def {name}\(", source.read_text(), re.MULTILINE):
+                yield f"{page}:{number}: there is no test {file}::{name}"
+
+
 def main() -> int:
     try:
         found = [*lock_findings(toolchain.LOCKS), *target_findings(toolchain.ROOT)]
+        for page in ("docs/security.md", "docs/asvs.md"):
+            found += named_test_findings(page, (ROOT / page).read_text(), ROOT / "server" / "tests")
         found += [
             finding
             for path in tracked()

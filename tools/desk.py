@@ -19,6 +19,8 @@ from toolchain import ToolError
 
 ADMIN = "admin"
 KEY_NAME = "make run"
+PRIVATE = 0o077
+"""The umask of what writes the desk's files: nobody else reads them, as `deskplane check` wants it."""
 
 
 def free_port() -> int:
@@ -109,7 +111,14 @@ class Desk:
         """Run the server's own command; its answer, or its last line as the error."""
         command = [self.environment.command("deskplane"), *arguments]
         done = subprocess.run(
-            command, env=self.variables(), input=text, capture_output=True, text=True, check=False, cwd=self.home
+            command,
+            env=self.variables(),
+            cwd=self.home,
+            umask=PRIVATE,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
@@ -147,6 +156,7 @@ class Desk:
                 [self.environment.command("deskplane"), *arguments],
                 env=self.variables(),
                 cwd=self.home,
+                umask=PRIVATE,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

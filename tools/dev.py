@@ -1,4 +1,4 @@
-"""The smaller tasks of the Makefile: binary, format, generate, docs, bench, bench-scale, soak, lock, clean."""
+"""The smaller tasks of the Makefile: binary, format, generate, docs, bench, bench-scale, soak, fuzz, lock, clean."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import toolchain
 from toolchain import BINARY, DOCS, LOCKS, ROOT, RUN, TEST, Environment, ToolError, say
 
 LOCK = Environment(".venv-lock", ("lock",))
+# The server under atheris, which has wheels for Python 3.11 to 3.13 on Linux.
+FUZZ = Environment(".venv-fuzz", ("build", "runtime", "fuzz"), project=True)
 
 
 def call(command: list[str], **variables: str) -> None:
@@ -75,13 +78,30 @@ def bench_scale(options: argparse.Namespace) -> None:
 def soak(options: argparse.Namespace) -> None:
     prepare()
     call([RUN.command("pytest"), "-m", "soak", "--rootdir", str(ROOT / "server"), str(ROOT / "server" / "tests")])
-    call([RUN.command("python"), str(ROOT / "tools" / "try_api.py"), "--examples", str(options.examples)])
+    call(
+        [
+            RUN.command("python"),
+            str(ROOT / "tools" / "try_api.py"),
+            "--examples",
+            str(options.examples),
+            "--least",
+            "10000",
+        ]
+    )
+    call([RUN.command("python"), str(ROOT / "tools" / "without_defences.py")])
     BINARY.ensure()
     call([BINARY.command("python"), str(ROOT / "tools" / "try_binary.py"), "--every-python"])
     # Upgrades that are killed before each of their tasks, and in the middle of each.
     for seconds in ("0", "1"):
         killed = [sys.executable, str(ROOT / "tools" / "molecule.py"), "killed"]
         call(killed, KILLED_MATCH=".", KILLED_SECONDS=seconds)
+
+
+def fuzz(options: argparse.Namespace) -> None:
+    FUZZ.ensure()
+    for target in options.targets:
+        program = [FUZZ.command("python"), str(ROOT / "server" / "tests" / "fuzzing" / "run.py"), target]
+        call([*program, "--seconds", str(options.seconds), "--home", str(toolchain.CACHE / "fuzz")])
 
 
 def lock(_options: argparse.Namespace) -> None:
@@ -102,6 +122,7 @@ def lock(_options: argparse.Namespace) -> None:
         "molecule",
         "eda",
         "binary",
+        "fuzz",
         "ansible-newest",
         "lock",
     ):
@@ -109,13 +130,13 @@ def lock(_options: argparse.Namespace) -> None:
         python = "3.12" if name == "ansible-newest" else "3.11"
         call([*compile_one, "--python-version", python, str(source), "-o", str(source.with_suffix(".txt"))])
         say(f"{source.with_suffix('.txt')}")
-    lock_editor()
+    for folder in (ROOT / "tools" / "editor", ROOT / "server" / "tests" / "oidc" / "real_provider"):
+        lock_node(folder)
 
 
-def lock_editor() -> None:
-    """The language server of tools/try_editor.py. The lock names hashes and no registry: that is everybody's own."""
+def lock_node(folder: Path) -> None:
+    """What is tried with programs from npm. The lock names hashes and no registry: that is everybody's own."""
     toolchain.require_program("npm", "npm")
-    folder = ROOT / "tools" / "editor"
     (folder / "package-lock.json").unlink(missing_ok=True)
     quiet = ("--no-audit", "--no-fund", "--loglevel", "error")
     call(
@@ -152,6 +173,10 @@ def main() -> int:
     soaking = tasks.add_parser("soak")
     soaking.add_argument("--examples", type=int, default=100)
     soaking.set_defaults(work=soak)
+    fuzzing = tasks.add_parser("fuzz")
+    fuzzing.add_argument("--seconds", type=int, default=300)
+    fuzzing.add_argument("targets", nargs="*", default=["mails", "documents"])
+    fuzzing.set_defaults(work=fuzz)
     options = parser.parse_args()
     try:
         options.work(options)

@@ -85,6 +85,31 @@ def require_program(program: str, package: str) -> None:
             install_system_packages([package], f"the program {program} is missing")
 
 
+def node_packages(source: Path) -> Path:
+    """The folder with the `node_modules` that a folder's package-lock.json names; installed where it is not. The other
+    files of the folder lie in it, too.
+
+    Raises ToolError.
+    """
+    require_program("npm", "npm")
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    named = b"".join(path.read_bytes() for path in files)
+    homes = CACHE / "node" / source.name
+    home = homes / hashlib.sha256(named).hexdigest()[:16]
+    with lock(CACHE / f"node-{source.name}.lock"):
+        if not home.exists():
+            shutil.rmtree(homes, ignore_errors=True)
+            unfinished = homes / "unfinished"
+            shutil.copytree(source, unfinished)
+            command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(command, cwd=unfinished, capture_output=True, text=True, check=False)
+            if done.returncode:
+                said = [line for line in done.stderr.splitlines() if line.startswith("npm error")] or ["no reason"]
+                raise ToolError(f"npm cannot install {source.name}: {said[0].removeprefix('npm error ')}")
+            unfinished.rename(home)
+    return home
+
+
 def require_writable(folder: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=folder).close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from pathlib import Path
 
 from desk import Desk, free_port
 from toolchain import ROOT, RUN, ToolError, say
+
+GENERATED = re.compile(r"([\d,]+) generated")
+"""How many requests schemathesis says that it made."""
 
 
 def try_requests(desk: Desk, options: argparse.Namespace) -> int:
@@ -29,12 +33,21 @@ def try_requests(desk: Desk, options: argparse.Namespace) -> int:
     if options.report:
         command += ["--report", "junit", "--report-junit-path", str(options.report.resolve())]
     say(f"seed {options.seed}, {options.examples} examples an operation")
-    return subprocess.run(command, cwd=desk.home, stdin=subprocess.DEVNULL, check=False).returncode
+    cases = 0
+    with subprocess.Popen(command, cwd=desk.home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as done:
+        assert done.stdout is not None
+        for line in done.stdout:
+            print(line, end="", flush=True)
+            cases = max([cases, *(int(found.replace(",", "")) for found in GENERATED.findall(line))])
+    if cases < options.least:
+        raise ToolError(f"it made {cases} requests, and should make {options.least}; raise --examples")
+    return done.returncode
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=15, help="requests for each operation and phase (default 15)")
+    parser.add_argument("--least", type=int, default=0, help="fail where there were fewer requests in all")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="repeats the run that had it")  # noqa: S311
     parser.add_argument("--report", type=Path, help="write a JUnit file here")
     parser.add_argument("--home", type=Path, help="keep the desk, its log too, below this folder")

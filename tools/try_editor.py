@@ -11,11 +11,9 @@ that the command line made. The language server comes from npm, as tools/editor/
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +24,7 @@ from queue import Empty, Queue
 from typing import Any
 
 from desk import Desk, free_port
-from toolchain import CACHE, ROOT, RUN, ToolError, lock, require_program, say
+from toolchain import ROOT, RUN, ToolError, node_packages, say
 
 EDITOR = ROOT / "tools" / "editor"
 EXAMPLES = ROOT / "docs" / "examples"
@@ -161,20 +159,7 @@ def _soon(queue: Queue[dict[str, Any]], what: str) -> dict[str, Any]:
 
 def language_server() -> list[str]:
     """The command that starts it; what the lock names is installed where it is not."""
-    require_program("npm", "npm")
-    named = b"".join((EDITOR / name).read_bytes() for name in ("package.json", "package-lock.json"))
-    home = CACHE / "editor" / hashlib.sha256(named).hexdigest()[:16]
-    program = home / "node_modules" / "yaml-language-server" / "bin" / "yaml-language-server"
-    with lock(CACHE / "editor.lock"):
-        if not program.exists():
-            shutil.rmtree(home.parent, ignore_errors=True)
-            shutil.copytree(EDITOR, home)
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
-            if done.returncode:
-                shutil.rmtree(home)
-                said = [line for line in done.stderr.splitlines() if line.startswith("npm error")] or ["no reason"]
-                raise ToolError(f"npm cannot install yaml-language-server: {said[0].removeprefix('npm error ')}")
+    program = node_packages(EDITOR) / "node_modules" / "yaml-language-server" / "bin" / "yaml-language-server"
     return ["node", str(program), "--stdio"]
 
 

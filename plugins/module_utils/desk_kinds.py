@@ -110,6 +110,27 @@ KINDS: Dict[str, Dict[str, Any]] = {
             "memberships": {"": "list", "customer": "text", "role": "text"},
         },
     },
+    "oidc_providers": {
+        "kind": "oidc_provider",
+        "key": ["name"],
+        "fields": {
+            "name": "text",
+            "title": "text",
+            "issuer": "text",
+            "client_id": "text",
+            "client_secret": "secret",
+            "scopes": "text",
+            "claims": {
+                "username": "text",
+                "email": "text",
+                "first_name": "text",
+                "last_name": "text",
+                "groups": "text",
+            },
+            "group_roles": {"": "list", "group": "text", "role": "text"},
+            "required_amr": "text",
+        },
+    },
     "workflows": {
         "kind": "workflow",
         "key": ["name"],

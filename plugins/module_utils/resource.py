@@ -272,11 +272,10 @@ def _not_connected(missing):
 
 def _without_secrets(result, spec, given, secrets):
     # Keys made just now are shown this once: they are what the task was for.
-    made = result.pop("api_keys", None)
+    made = {name: result.pop(name) for name in ("api_keys", "key") if result.get(name)}
     shortest = 1 if result.get("failed") else arguments.SHORTEST_MASKED
     result = arguments.mask(result, {secret for secret in secrets if len(secret) >= shortest})
-    if made:
-        result["api_keys"] = made
+    result.update(made)
     result["invocation"] = {"module_args": shown(spec, given)}
     return result
 

@@ -71,6 +71,8 @@ notes:
   - "Setting C(password.min_length): The least number of characters of a new password. Default: C(8)."
   - "Setting C(password.max_age_days): Days after which a password must be changed; 0 for never. Default: C(0)."
   - "Setting C(mfa.required_for_admins): Whether administrators need a second factor to log in. Default: C(False)."
+  - "Setting C(mfa.required_for_everyone): Whether everybody who logs in with a password needs a second factor. Default:\
+    \ C(False)."
   - "Setting C(alerts.recipients): Mail addresses that are told when the desk needs help."
   - "Setting C(backup.schedule): When backups are made; null for never. Five fields as in cron, in UTC: V(30 2 * * *)\
     \ is every night at half past two."

@@ -28,6 +28,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.util import LRUCache
 from werkzeug.test import TestResponse
 
+import server_logs
 from deskplane.app import Desk, create_app, make_desk, make_server, migrate
 from deskplane.kernel import db
 from deskplane.migrations.tables import metadata
@@ -44,6 +45,8 @@ DATABASES = os.environ.get("DESKPLANE_TEST_DATABASES", "sqlite,postgresql").spli
 Connection = psycopg.Connection[tuple[Any, ...]]
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
+
+server_logs.listen()
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 2 * 1024**3
@@ -90,6 +93,15 @@ service._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 """Argon2 as it is, with less of it: tests are about what becomes of a hash, and one of them about its strength."""
 
 db.create_engine = partial(create_engine, execution_options={"compiled_cache": CompiledOnce(5000)})
+
+
+@pytest.fixture(autouse=True)
+def no_faults(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No server of this test answers 5xx or logs an error, but what the test says that it provokes."""
+    server_logs.faults()
+    yield
+    allowed = [part for marker in request.node.iter_markers("provokes") for part in marker.args]
+    server_logs.require_none(tuple(allowed))
 
 
 class TurnedClock:
@@ -143,8 +155,9 @@ class Api:
 
 
 def settings(url: str, **more: Any) -> Settings:
-    """Settings of a test's desk."""
-    return Settings(environment="test", database_url=url, secret_key=SECRET, threads=8, **more)
+    """Settings of a test's desk. Its clock stands, so that no minute with its requests would ever end."""
+    unlimited = {"requests_per_minute_per_address": 0, "requests_per_minute_per_key": 0}
+    return Settings(environment="test", database_url=url, secret_key=SECRET, threads=8, **{**unlimited, **more})
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $host;
+            {more}
         }}
     }}
 }}
@@ -47,9 +48,10 @@ http {{
 
 
 @contextmanager
-def nginx(directory: Path, servers: Sequence[Server]) -> Iterator[int]:
-    """A real nginx before these servers, with connections that it keeps; yields its port. With `max_fails=0` it asks
-    each server anew: one that was away for a moment is not left out for the ten seconds in which the other one goes."""
+def nginx(directory: Path, servers: Sequence[Server], more: str = "") -> Iterator[int]:
+    """A real nginx before these servers, with connections that it keeps and `more` directives; yields its port. With
+    `max_fails=0` it asks each server anew: one that was away for a moment is not left out for the ten seconds in which
+    the other one goes."""
     sys.path.insert(0, str(ROOT / "tools"))
     try:
         from toolchain import require_program
@@ -59,7 +61,7 @@ def nginx(directory: Path, servers: Sequence[Server]) -> Iterator[int]:
     port = free_port()
     lines = "\n".join(f"        server 127.0.0.1:{server.port} max_fails=0;" for server in servers)
     config = directory / "nginx.conf"
-    config.write_text(_NGINX.format(here=directory, port=port, servers=lines))
+    config.write_text(_NGINX.format(here=directory, port=port, servers=lines, more=more))
     directory.chmod(0o755)
     process = subprocess.Popen(
         ["nginx", "-p", str(directory), "-e", str(directory / "nginx-errors.log"), "-c", str(config)]

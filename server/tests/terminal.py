@@ -48,7 +48,8 @@ class Terminal:
 
     def __call__(self, *arguments: str, url: str = "sqlite:///none.db", text: str = "", **variables: str) -> Done:
         """Runs `deskplane`, and asserts that it shows neither a traceback nor the secret key."""
-        variables = {"DESKPLANE_SECRET_KEY": SECRET, "DESKPLANE_DATABASE_URL": url, **variables}
+        given = {"DESKPLANE_SECRET_KEY": SECRET, "DESKPLANE_DATABASE_URL": url, "DESKPLANE_BIND": "127.0.0.1:0"}
+        variables = given | variables
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"arguments": arguments, "variables": variables, "text": text}) + "\n")

@@ -112,6 +112,17 @@ def test_a_desk_without_administrator_worker_or_protection_of_its_log_is_warned_
     assert of_database(desk) == {"audit log"}
 
 
+@pytest.mark.feature("F201")
+def test_administrators_with_a_password_alone_are_warned_of(api: Api) -> None:
+    assert "mfa.required_for_admins" not in of_database(api.desk), "root works through keys only"
+    api.apply("users", username="boss", roles=["admin"], password="correct horse battery")
+    assert "mfa.required_for_admins" in of_database(api.desk)
+    for key in ("mfa.required_for_admins", "mfa.required_for_everyone"):
+        api.apply("settings", key=key, value=True)
+        assert "mfa.required_for_admins" not in of_database(api.desk), key
+        api.apply("settings", key=key, value=False)
+
+
 def test_a_clock_far_off_the_databases_is_warned_of(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     class Late(datetime):
         @classmethod

@@ -134,6 +134,26 @@ def test_promote_recovers_an_account_that_was_disabled_and_deleted(
     assert (found["enabled"], found["roles"]) == (True, ["admin"])
 
 
+@pytest.mark.feature("F191", "F195")
+def test_who_lost_his_second_factor_gets_in_again(run: Terminal, api: object, mia: str, database_url: str) -> None:
+    from conftest import Api
+    from factors.factor_help import set_up
+    from login_help import Browser
+
+    assert isinstance(api, Api)
+    browser = Browser(api)
+    browser.log_in()
+    set_up(browser, api)
+    Browser(api).log_in(status=202)
+    done = run("user", "reset-factors", "mia", url=database_url)
+    assert (done.returncode, done.stderr) == (0, "mia has no second factor\n")
+    browser.call("GET", "/session", status=401)
+    Browser(api).log_in()
+    line = api.call("GET", "/logins?username=mia&event=mfa_reset")["items"][0]
+    assert (line["actor"], line["address"].startswith("local:")) == ("command line", True)
+    assert "no user named nobody" in failure(run("user", "reset-factors", "nobody", url=database_url))
+
+
 def test_bad_names_are_refused_before_anything_is_made(run: Terminal, database_url: str) -> None:
     for name in ("", "a b", "x" * 121, "-", "a\nb"):
         assert failure(run("user", "create-admin", "--", name, url=database_url))

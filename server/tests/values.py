@@ -38,6 +38,7 @@ from deskplane.kernel.fields import (
 from deskplane.kernel.kind import Kind
 from deskplane.kernel.placeholders import Templated
 from deskplane.kernel.words import ENDED
+from deskplane.oidc.schemas import Issuer
 from deskplane.service_levels.calendars import Country, Subdivision, Windows
 from deskplane.webhooks.headers import SecretHeaders
 from deskplane.webhooks.schemas import PLACEHOLDERS, WebhookSecret
@@ -71,6 +72,8 @@ def _text(part: Text) -> st.SearchStrategy[Any]:
         return st.from_regex(r"[a-z][a-z0-9.+-]{0,8}[a-z]@([a-z]{1,8}\.){1,2}[a-z]{2,5}", fullmatch=True).filter(
             lambda text: ".." not in text
         )
+    if isinstance(part, Issuer):
+        return st.from_regex(r"https://[a-z]{1,10}\.example(:[1-9][0-9]{0,3})?(/[a-zA-Z0-9]{0,8})?", fullmatch=True)
     if isinstance(part, Url):
         return st.from_regex(r"https?://[a-z]{1,10}\.example(:[1-9][0-9]{0,3})?(/[a-zA-Z0-9]{0,8})?", fullmatch=True)
     if isinstance(part, Date):

@@ -77,3 +77,13 @@ def test_a_target_with_the_name_of_a_role_is_found(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
     (found,) = check_house.target_findings(tmp_path)
     assert found.startswith("tests/integration/targets/backup: has the name of a role")
+
+
+def test_a_test_that_the_documentation_names_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "attack").mkdir()
+    (tmp_path / "attack" / "test_x.py").write_text("def test_there() -> None: ...\n")
+    text = "| a | `attack/test_x.py::test_there`, `attack/test_x.py::test_gone` |\n| b | `test_y.py::test_there` |\n"
+    assert list(check_house.named_test_findings("page", text, tmp_path)) == [
+        "page:1: there is no test attack/test_x.py::test_gone",
+        "page:2: there is no test test_y.py::test_there",
+    ]

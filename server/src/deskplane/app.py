@@ -38,7 +38,11 @@ from deskplane.desks.schemas import DEPARTMENT, LABEL, SETTING, TICKET_TYPE
 from deskplane.desks.service import ship_settings, ship_workflows
 from deskplane.desks.templates import EMAIL_TEMPLATE, TEMPLATE
 from deskplane.desks.workflows import WORKFLOW, keep_shipped_workflows
-from deskplane.kernel import http, idempotency, limits
+from deskplane.factors import api as factors_api
+from deskplane.factors import passkeys_api
+from deskplane.factors import tasks as factors_tasks
+from deskplane.factors.models import OFFERS, TOTP
+from deskplane.kernel import headers, http, idempotency, limits
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.breached import BreachedPasswords
 from deskplane.kernel.clock import Clock, SystemClock
@@ -49,6 +53,7 @@ from deskplane.kernel.operation import Operation
 from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.revision import Kept, current, raise_revision
 from deskplane.kernel.safe_http import Client
+from deskplane.kernel.throttle import Throttle
 from deskplane.kernel.work import Work
 from deskplane.login import account_api, accounts, asking, history_api, registration_api
 from deskplane.login import api as login_api
@@ -60,6 +65,9 @@ from deskplane.mail import fetching, incoming, incoming_api, notifications
 from deskplane.mail import tasks as mail_tasks
 from deskplane.mail.fetching import Fetching
 from deskplane.mail.intake import Intake
+from deskplane.oidc import api as oidc_api
+from deskplane.oidc import rules as oidc_rules
+from deskplane.oidc.schemas import PROVIDER
 from deskplane.outbox.schedules import AnyJob, Job, LongJob, ReadingJob
 from deskplane.outbox.service import Claimed
 from deskplane.outbox.worker import Finish, Handler, Worker
@@ -89,6 +97,7 @@ KINDS = (
     ROLE,
     USER,
     GROUP,
+    PROVIDER,
     WORKFLOW,
     DEPARTMENT,
     LABEL,
@@ -110,6 +119,7 @@ def make_registry() -> Registry:
     registry.deleting["user"] += [rules.keep_those_beyond, end_all_keys]
     registry.settled["user"].append(rules.keep_an_administrator)
     accounts.register(registry)
+    oidc_rules.register(registry)
     registry.made.append(history.note_made)
     registry.deleting["group"].append(rules.keep_groups_beyond)
     registry.deleting["role"].append(rules.keep_shipped_roles)
@@ -123,7 +133,7 @@ def make_registry() -> Registry:
     desk_rules.register(registry)
     tickets_tasks.register(registry)
     health.register(registry, deliveries.cancel_of)
-    registry.sealed += [sealed_claims(), health.S.previous_secret]
+    registry.sealed += [sealed_claims(), health.S.previous_secret, TOTP.secret, OFFERS.secret]
     return registry
 
 
@@ -140,10 +150,13 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += mail_api.operations()
     found += deliveries_api.operations(_change_webhook)
     found += incoming_api.operations()
-    found += login_api.operations()
+    found += login_api.operations(factors_api.FACTORS)
+    found += factors_api.operations(by_hand.Users())
+    found += passkeys_api.operations(by_hand.Users())
     found += account_api.operations(by_hand.Users())
     found += registration_api.operations(by_hand.Users())
     found += history_api.operations()
+    found += oidc_api.operations(by_hand.Users())
     found += system.operations(lambda: found)
     return found
 
@@ -245,6 +258,13 @@ def make_server(desk: Desk, operations: list[Operation]) -> http.Server:
         kept=desk.kept,
         outside=desk.outside,
         breached=desk.breached,
+        throttle=Throttle(
+            desk.database,
+            per_address=settings.requests_per_minute_per_address,
+            per_key=settings.requests_per_minute_per_key,
+        ),
+        allowed_origins=frozenset(settings.allowed_origins),
+        transport=headers.strict_transport(settings.hsts_seconds, subdomains=settings.hsts_subdomains),
         operations=operations,
     )
 
@@ -323,6 +343,7 @@ def make_worker(desk: Desk) -> Worker:
         ),
         *mail_tasks.jobs(desk.automation),
         *login_tasks.jobs(desk.automation),
+        *factors_tasks.jobs(desk.automation),
     ]
     handlers: dict[str, Handler] = {
         recalculation.RECALCULATE: recalculate,

@@ -6,6 +6,7 @@ import errno
 import gc
 import logging
 import os
+import resource
 import socket
 import stat
 from functools import partial
@@ -14,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from flask import Flask
+from gunicorn import util
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.workers.gthread import ThreadWorker
@@ -22,9 +24,24 @@ from prometheus_client import multiprocess
 from deskplane.app import create_app, make_desk
 from deskplane.kernel.leaving import leaving
 from deskplane.settings import Settings, SettingsError
+from deskplane.sockets import PatientSocket, write_error
 
 IN_FLIGHT = 30
 """Seconds that requests in flight have to end, once the server lets nobody in."""
+
+
+MOST_CONNECTIONS = 1000
+"""What a process has open at once, with those who are idle."""
+
+
+def connections(threads: int) -> int:
+    """How many callers a process may be connected with, so that files are left for what it does for them: a thread has
+    the database open twice, which are three files each with SQLite, and may keep a file that comes in. Without that
+    bound a flood of connections ends the process, with all that it was doing."""
+    own = 40 + 10 * threads
+    allowed, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = MOST_CONNECTIONS if allowed == resource.RLIM_INFINITY else allowed - own
+    return max(2 * threads, min(MOST_CONNECTIONS, room))
 
 
 class Log(GunicornLogger):  # type: ignore[misc]
@@ -53,6 +70,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             waiting.start()
         else:
             stop()
+
+    def handle(self, conn: Any) -> Any:
+        """A request of a connection, from the first byte on, with patience that ends."""
+        if not isinstance(conn.sock, PatientSocket):
+            conn.sock = PatientSocket.of(conn.sock)
+        conn.sock.begin()
+        return super().handle(conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
@@ -84,12 +108,19 @@ class Application(BaseApplication):  # type: ignore[misc]
             "workers": settings.workers,
             "threads": settings.threads,
             "worker_class": Worker,
+            "worker_connections": connections(settings.threads),
             "timeout": 120,
             "graceful_timeout": settings.drain_seconds + IN_FLIGHT,
             "keepalive": 75,
             "backlog": 512,
             # room for a filter of the longest name, percent-encoded
             "limit_request_line": 8190,
+            "limit_request_fields": 100,
+            "limit_request_field_size": 8190,
+            # who a caller is, and how he came, is found out in one place, which counts proxies (`create_app`)
+            "forwarded_allow_ips": "",
+            "secure_scheme_headers": {},
+            "forwarder_headers": "",
             "control_socket_disable": True,
             "loglevel": settings.log_level,
             "logger_class": Log,
@@ -101,6 +132,7 @@ class Application(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
+        util.write_error = write_error
         app = create_app(make_desk(self.settings))
         gc.collect()
         gc.freeze()  # what is loaded stays for good: no collection needs to look at it again

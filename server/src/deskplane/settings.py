@@ -27,6 +27,8 @@ from sqlalchemy.exc import ArgumentError
 LEAST_SECRET = 32
 ADDRESS = r"^(unix:/.+|([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$"
 """Host and port, or a socket's path."""
+ORIGIN = r"(https(?!.*:443$)|http(?!.*:80$))://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+"""An origin as browsers send it: `Origin` is compared with it letter by letter."""
 _KNOWN_SECRETS = {"changeme", "change-me", "secret", "default", "password", "deskplane", "insecure"}
 
 
@@ -87,8 +89,8 @@ class Settings(BaseSettings):
     )
     webhook_networks: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
         [],
-        description="Networks beside the public internet that webhooks may call, such as C(10.20.0.0/16); in the "
-        "environment with commas between them.",
+        description="Networks beside the public internet that webhooks may call, and in which identity providers and "
+        "copies of backups may be, such as C(10.20.0.0/16); in the environment with commas between them.",
         json_schema_extra={"items": {"type": "string", "format": "network"}},
     )
     public_address: str = Field(
@@ -96,6 +98,32 @@ class Settings(BaseSettings):
     )
     trusted_proxies: int = Field(
         0, ge=0, le=5, description="How many reverse proxies stand in front, whose headers are believed."
+    )
+    allowed_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Origins of other sites whose pages may call the API with a key, such as "
+        "C(https://console.example.org), each in full; in the environment with commas between them. Pages of the desk "
+        "itself need none.",
+    )
+    hsts_seconds: int = Field(
+        63_072_000,
+        ge=0,
+        description="For how many seconds browsers are told to come by HTTPS only, where C(public_address) is HTTPS; 0 "
+        "does not tell them.",
+    )
+    hsts_subdomains: bool = Field(
+        False, description="Whether that is said of all hosts below the desk's, too; none of them may need plain HTTP."
+    )
+    requests_per_minute_per_address: int = Field(
+        36_000,
+        ge=0,
+        description="How many requests a minute may come from one address, over all servers; 0 for any number.",
+    )
+    requests_per_minute_per_key: int = Field(
+        18_000,
+        ge=0,
+        description="How many requests a minute each API key and each session may make, over all servers; 0 for any "
+        "number.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest body of a request, in bytes.")
     max_document_bytes: int = Field(
@@ -127,10 +155,23 @@ class Settings(BaseSettings):
     )
     debug: bool = Field(False, description="For development; refused in production.")
 
-    @field_validator("webhook_networks", "old_secret_keys", mode="before")
+    @field_validator("webhook_networks", "old_secret_keys", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _exact(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if "*" in origin:
+                raise ValueError(f"{origin!r} lets in pages that nobody named; name each origin, or none")
+            if not re.fullmatch(ORIGIN, origin):
+                raise ValueError(
+                    f"{origin!r} is no origin as browsers send it: https://, the host in small letters, and a port "
+                    "only where it is not the usual one"
+                )
+        return origins
 
     @classmethod
     def settings_customise_sources(

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from deskplane import __version__, gauges, migrations
 from deskplane.kernel import metrics, openapi
+from deskplane.kernel.headers import CSP, page_with
 from deskplane.kernel.leaving import leaving
 from deskplane.kernel.operation import Call, Operation, Reply
 from deskplane.kernel.problem import Problem
@@ -69,14 +70,19 @@ def read_metrics(call: Call) -> Reply:
     return Reply(metrics.exposition(lambda: gauges.readings(call)), content_type=metrics.CONTENT_TYPE)
 
 
+DOCS_STYLE = (
+    "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto}"
+    "code{background:#eee;padding:.1em .3em;border-radius:.2em}summary{cursor:pointer;padding:.3rem 0}"
+    "td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}b{display:inline-block;width:4.5rem}"
+)
+
+
 def docs_page(document: dict[str, Any]) -> bytes:
     """The document for people: one page without scripts."""
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        "<title>Deskplane API</title><style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto}"
-        "code{background:#eee;padding:.1em .3em;border-radius:.2em}summary{cursor:pointer;padding:.3rem 0}"
-        "td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}b{display:inline-block;width:4.5rem}"
-        "</style><h1>Deskplane API</h1><p>The same as <a href='openapi.json'>openapi.json</a>.</p>"
+        f"<title>Deskplane API</title><style>{DOCS_STYLE}</style><h1>Deskplane API</h1>"
+        "<p>The same as <a href='openapi.json'>openapi.json</a>.</p>"
     ]
     tags: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
@@ -112,7 +118,8 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         return Reply(openapi.document(all_operations(), public_address=call.public_address))
 
     def page(call: Call) -> Reply:
-        return Reply(docs_page(openapi.document(all_operations())), content_type="text/html; charset=utf-8")
+        shown = docs_page(openapi.document(all_operations()))
+        return Reply(shown, headers={CSP: page_with(DOCS_STYLE)}, content_type="text/html; charset=utf-8")
 
     text_answer = {"type": "string", "x-content-type": "text/plain"}
     yield Operation(
@@ -123,6 +130,7 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "Whether the process lives",
         "server",
         public=True,
+        apart=True,
         without_database=True,
         answers={200: ("It does.", HEALTH)},
     )
@@ -134,6 +142,7 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "Whether requests can be served",
         "server",
         public=True,
+        apart=True,
         answers={200: ("They can.", HEALTH)},
     )
     yield Operation(
@@ -164,6 +173,7 @@ def operations(all_operations: Callable[[], Iterable[Operation]]) -> Iterable[Op
         "Metrics for Prometheus",
         "server",
         permission=("metrics:read",),
+        apart=True,
         answered=lambda status, at: metrics.note_scrape(status == 200, at),
         answers={200: ("Text exposition format.", text_answer)},
     )

@@ -126,6 +126,7 @@ def test_many_guesses_at_once_do_not_overtake_the_count(
     assert len(hashes) == LIMIT
 
 
+@pytest.mark.provokes(503)
 def test_what_cannot_be_counted_is_not_tried(api: Api, mia: str, hashes: list[str | None]) -> None:
     """The limits fail closed: a database that lets nobody write lets nobody guess either."""
     api.desk.database.busy_seconds = 0.3

@@ -268,6 +268,7 @@ def test_what_is_said_of_a_request_that_cannot_be_read_or_is_not_allowed_holds_n
     listener.call("PUT", "/configuration/apply", {"configuration": desk_of("one")}, 405)
 
 
+@pytest.mark.provokes(500, "unexpected error", "Traceback", "status=500")
 def test_a_server_that_logs_all_that_it_can_logs_no_secret(database_url: str, tmp_path: Path) -> None:
     """Also where it fails in a way of which nobody has thought, with a statement that has secrets in it, sealed."""
     first = desk_of("one")

@@ -63,6 +63,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("registration.enabled", "true", "wrong_type"),
     ("session.idle_minutes", -1, "out_of_range"),
     ("mfa.required_for_admins", 1, "wrong_type"),
+    ("mfa.required_for_everyone", "yes", "wrong_type"),
     ("backup.offsite_url", "ftp://copies.example", "bad_format"),
     ("backup.offsite_url", "s3://copies.example/desk", "bad_format"),
     ("backup.offsite_url", "https://key:secret@copies.example", "credentials"),

@@ -42,6 +42,7 @@ def furnish(api: Api) -> None:
 LEAST: dict[str, dict[str, Any]] = {
     "webhook": {"url": "https://hooks.example/x", "department": "Desk"},
     "setting": {"key": "smtp.password"},
+    "oidc_provider": {"issuer": "https://id.example.org", "client_id": "desk"},
     "contract": {"hourly_rate": "95.5", "currency": "EUR"},
     "email_template": {"subject": "News", "body_text": "There are some."},
 }

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import server_logs
 from conftest import SECRET
 
 COMMAND = [sys.executable, "-c", "from deskplane.cli import main; main()"]
@@ -35,7 +36,7 @@ def environment(database_url: str, directory: Path, **more: str) -> dict[str, st
         "DESKPLANE_DATABASE_URL": database_url,
         "DESKPLANE_SECRET_KEY": SECRET,
         "DESKPLANE_ENVIRONMENT": "test",
-        "DESKPLANE_LOG_LEVEL": "error",
+        "DESKPLANE_LOG_LEVEL": "warning",
         "TMPDIR": str(directory),
         **{f"DESKPLANE_{name.upper()}": value for name, value in more.items()},
     }
@@ -48,6 +49,7 @@ class Process:
         self, arguments: Sequence[str], variables: Mapping[str, str], log: Path, around: Sequence[str] = ()
     ) -> None:
         self.log = log
+        server_logs.watched(log)
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [*around, *COMMAND, *arguments], env=dict(variables), stdout=output, stderr=output, process_group=0

@@ -117,6 +117,7 @@ def assert_full(found: tuple[int, Any]) -> None:
     assert (status, problem["type"]) == (507, "urn:deskplane:problem:disk_full"), problem
 
 
+@pytest.mark.provokes(507)
 def test_a_full_disk_refuses_what_is_written_and_loses_nothing(
     api: Api, desk: Desk, clock: TurnedClock, disk: SmallDisk, database_url: str
 ) -> None:

@@ -50,6 +50,7 @@ def held_from_outside(url: str) -> Iterator[Callable[[], None]]:
     engine.dispose()
 
 
+@pytest.mark.provokes(503)
 def test_writers_of_a_held_database_are_told_so_in_time_and_readers_go_on(api: Api, database_url: str) -> None:
     api.call("POST", "/tickets", {"title": "there"}, status=201)
     desk = make_desk(settings(database_url, busy_seconds=BOUND))
@@ -122,6 +123,7 @@ def test_sigterm_lets_requests_in_flight_end(api: Api, desk: Desk, database_url:
     assert {ticket["number"] for ticket in api.call("GET", "/tickets")["items"]} == numbers
 
 
+@pytest.mark.provokes(503)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_who_comes_to_a_server_that_stops_is_served_or_refused(api: Api, database_url: str, tmp_path: Path) -> None:
     with served(database_url, tmp_path, workers=1, drain_seconds="2") as server:

@@ -180,6 +180,7 @@ def test_a_scrape_reads_no_ticket(api: Api, desk: Desk) -> None:
     assert not [statement for statement in statements if "FROM tickets" in statement]
 
 
+@pytest.mark.provokes("a periodic job failed")
 def test_readyz_says_which_job_is_late_and_which_fails(api: Api, desk: Desk, clock: TurnedClock) -> None:
     found = make_worker(desk)._schedules
     found.run_due()

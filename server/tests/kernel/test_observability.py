@@ -19,6 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+import server_logs
 from conftest import Api
 
 SECRET = "vX3kq9Zt7Lw2Rb8Nc5Hd1Gf6Js4Kp0Ym-Qe"
@@ -69,6 +70,7 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         self.log = home / "server.log"
+        server_logs.watched(self.log)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DESKPLANE_")}
         environment = {**kept, "DESKPLANE_SECRET_KEY": SECRET, "DESKPLANE_DATABASE_URL": url, **variables}
         program = "from deskplane.cli import main; main()"
@@ -141,7 +143,9 @@ def test_the_log_is_json_with_request_ids_and_without_secrets(server: Server, ap
     requests = {entry["request_id"]: entry for entry in entries if entry.get("event") == "request"}
     for status, request_id in sent:
         assert requests[request_id]["status"] == status
-    assert requests["my-own-id"]["path"] == "/api/v1/labels"
+    mine = requests["my-own-id"]
+    assert (mine["path"], mine["user"], mine["address"]) == ("/api/v1/labels", "root", "127.0.0.1")
+    assert [requests[sent[index][1]]["user"] for index in (0, 5)] == ["root", None]
     assert all({"timestamp", "level", "event"} <= set(entry) for entry in entries)
     whole = "\n".join(lines)
     for secret in (*CANARIES, SECRET, (api.key or "").split("_", 2)[2]):
@@ -165,6 +169,7 @@ def test_a_header_cannot_hold_a_line_break(server: Server) -> None:
     assert b"Set-Cookie" not in folded
 
 
+@pytest.mark.provokes(500, "unexpected error", "Traceback", "status=500")
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_an_error_of_our_own_is_told_without_what_was_sent(
     database_url: str, api: Api, tmp_path: Path, log_format: str
@@ -183,6 +188,8 @@ def test_an_error_of_our_own_is_told_without_what_was_sent(
     problem = json.loads(answer)
     assert (status, headers["Content-Type"]) == (500, "application/problem+json")
     assert problem["request_id"] == headers["X-Request-Id"]
+    assert "labels" not in problem["detail"], "nothing of what went wrong, nor of where"
+    assert "Traceback" not in answer
     logged = server.log.read_text()
     assert "unexpected error" in logged
     assert problem["request_id"] in logged

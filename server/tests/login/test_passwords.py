@@ -97,6 +97,7 @@ def test_a_password_that_everyone_knows_is_nobodys(api: Api, mia: str, tmp_path:
     assert code(refused) == "breached"
 
 
+@pytest.mark.provokes(503, "breached_passwords_file cannot be read")
 def test_a_list_that_cannot_be_read_lets_no_password_through(api: Api, mia: str, tmp_path: Path) -> None:
     api.client.application.extensions["deskplane"].breached = BreachedPasswords(tmp_path / "gone")
     assert api.request("POST", "/users/apply", {"username": "tom", "password": NEW}).status_code == 503

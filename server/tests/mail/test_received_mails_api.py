@@ -8,6 +8,7 @@ import pytest
 
 from conftest import Api
 from deskplane.app import Desk, make_worker
+from deskplane.kernel.ids import new_id
 from mail.dovecot import PASSWORD, Dovecot
 from mail.incoming_help import department, letter, received, stored
 from tickets.ticket_help import EVERYTHING, messages, person
@@ -116,11 +117,12 @@ def test_who_sees_what(desk: Desk, api: Api) -> None:
 
 @pytest.mark.feature("F140")
 def test_a_mailbox_is_tried_out_and_says_what_is_wrong(desk: Desk, api: Api, dovecot: Dovecot) -> None:
-    dovecot.deliver("trial@example.org", letter(), letter())
+    user = f"{new_id()}@example.org"  # one Dovecot serves every test
+    dovecot.deliver(user, letter(), letter())
     found = department(api)
 
     def tried(**imap: Any) -> tuple[bool, str, str]:
-        given = {"server": "localhost", "port": dovecot.port, "tls": "none", "username": "trial@example.org"}
+        given = {"server": "localhost", "port": dovecot.port, "tls": "none", "username": user}
         department(api, imap={**given, "password": PASSWORD, **imap})
         answer = api.call("POST", f"/departments/{found}/imap/test")
         return answer["works"], answer["failed_at"], answer["detail"]
@@ -128,7 +130,7 @@ def test_a_mailbox_is_tried_out_and_says_what_is_wrong(desk: Desk, api: Api, dov
     nothing = api.call("POST", f"/departments/{found}/imap/test")
     assert (nothing["works"], nothing["failed_at"]) == (False, "setup")
     assert tried() == (True, None, "INBOX holds 2 mails, of which 2 are unseen")
-    assert dovecot.flags("trial@example.org") == ["", ""]
+    assert dovecot.flags(user) == ["", ""]
     wrong = tried(password="wrong")
     assert wrong[:2] == (False, "login")
     assert "wrong" not in wrong[2]

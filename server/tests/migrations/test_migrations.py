@@ -308,6 +308,7 @@ def test_a_server_brings_its_database_up_to_date_before_it_serves_or_refuses_an_
     desk.database.dispose()
 
 
+@pytest.mark.provokes(503)
 def test_a_server_whose_database_is_not_migrated_is_not_ready(empty_url: str) -> None:
     from deskplane.app import create_app
 
@@ -320,6 +321,7 @@ def test_a_server_whose_database_is_not_migrated_is_not_ready(empty_url: str) ->
     desk.database.dispose()
 
 
+@pytest.mark.provokes(503)
 def test_a_database_out_of_reach_is_503_and_the_process_stays_alive() -> None:
     from deskplane.app import create_app
 

@@ -171,6 +171,7 @@ def test_a_clock_that_is_set_back_by_a_day_keeps_a_job_waiting_for_one_period(
     assert done(desk) == [*before, 1, 2, 3]
 
 
+@pytest.mark.provokes("a periodic job failed")
 def test_a_job_that_fails_leaves_nothing_stops_no_other_and_is_tried_again(desk: Desk, clock: TurnedClock) -> None:
     told: list[Any] = []
     broken = [True]
@@ -203,6 +204,7 @@ def test_a_job_that_fails_leaves_nothing_stops_no_other_and_is_tried_again(desk:
     assert len(told) == 2
 
 
+@pytest.mark.provokes("a periodic job failed")
 def test_a_failing_job_is_an_alert_and_a_metric_until_it_works(
     api: Api, desk: Desk, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,7 @@ def seen_at(desk: Desk) -> set[object]:
         return set(session.execute(select(Heartbeat.seen_at)).scalars())
 
 
+@pytest.mark.provokes("worker could not work")
 def test_a_worker_outlives_a_database_that_is_away(desk: Desk, clock: TurnedClock) -> None:
     found = worker(desk, lambda message: None)
     failures: list[int] = []

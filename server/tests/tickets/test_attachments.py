@@ -11,6 +11,7 @@ from ticket_help import EVERYTHING, changed, events, history, messages, opened, 
 
 from conftest import Api, TurnedClock
 from deskplane.app import Desk
+from deskplane.kernel.headers import FILE
 from deskplane.tickets.attachments import CHUNK
 from deskplane.tickets.models import Attachment, AttachmentChunk
 from dumps import dump
@@ -75,7 +76,7 @@ def test_whatever_a_file_is_a_browser_does_nothing_with_it(api: Api) -> None:
             assert answer.content_type == ("text/plain; charset=utf-8" if path else "application/octet-stream")
             assert answer.headers["Content-Disposition"].startswith("attachment; ")
             assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
-            assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+            assert answer.headers["Content-Security-Policy"] == FILE
 
 
 @pytest.mark.feature("F104")

@@ -56,6 +56,8 @@ def start() -> None:
 
 
 expect("HTTP/2, and HSTS", curl(), "HTTP/2 200", "strict-transport-security: max-age=63072000", without="nginx/")
+if curl().lower().count("strict-transport-security") != 1:
+    failed.append(f"HSTS is said once, by nginx: {curl()[:600]}")
 expect("TLS 1.3", curl("--tlsv1.3"), " 200")
 expect("TLS 1.2", curl("--tls-max", "1.2"), " 200")
 old = ["--tls-max", "1.1", "--tlsv1.0", "--ciphers", "ALL:@SECLEVEL=0"]
@@ -80,7 +82,7 @@ big.write_bytes(bytes(20_000_000))
 expect("a file of the largest size is taken", curl("--data-binary", f"@{big}"), " 200")
 big.write_bytes(bytes(20_000_001))
 said = curl("--data-binary", f"@{big}")
-expect("a larger one is not", said, " 413", "application/problem+json", "strict-transport-security")
+expect("a larger one is not", said, " 413", "application/problem+json", "strict-transport-security", "nosniff")
 if body(said).get("status") != 413:
     failed.append(f"413 has no problem document: {said}")
 

@@ -48,6 +48,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "api_key": ("user", "name"),
     "audit": (),
     "desk": (),
+    "second_factor": ("user", "name"),
 }
 """The kinds of entries that are no kinds of the configuration, with the parts of their keys."""
 

@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 from sqlalchemy.orm import Session
 
 from deskplane.backup import files, snapshot
+from deskplane.kernel.headers import CSP, FILE
 from deskplane.kernel.operation import Call, Operation, Reply, Stream
 from deskplane.kernel.problem import Problem
 
@@ -37,7 +38,7 @@ def make(call: Call) -> Reply:
     headers = {
         "Content-Disposition": f'attachment; filename="{files.name_of(call.clock.now(), sealed=False)}"',
         "Repr-Digest": f"sha-256=:{base64.b64encode(hashed.digest.digest()).decode()}:",
-        "Cache-Control": "no-store",
+        CSP: FILE,
     }
     return Reply(Stream(piece, hashed.size), 200, headers, GZIP["x-content-type"])
 

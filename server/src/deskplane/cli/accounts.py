@@ -63,6 +63,27 @@ def promote(config: str | None, username: str) -> None:
     click.echo(f"{username} is an administrator", err=True)
 
 
+@user.command("reset-factors")
+@click.argument("username")
+@click.pass_obj
+@clean_errors
+def reset_factors(config: str | None, username: str) -> None:
+    """Take all second factors of an account away: the recovery when nobody can log in to do that."""
+    from deskplane.app import make_desk
+    from deskplane.configuration.by_hand import Users
+    from deskplane.factors import changing
+    from deskplane.people import service
+
+    def work(session: Any) -> None:
+        here = desk.command_line(session)
+        Users().lock(here)
+        changing.reset(here, service.find_user(session, username))
+
+    desk = make_desk(settings_of(config))
+    desk.database.run(work, write=True)
+    click.echo(f"{username} has no second factor", err=True)
+
+
 @click.command("setup-token")
 @click.pass_obj
 @clean_errors

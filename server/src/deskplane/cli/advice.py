@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from deskplane.audit import triggers
+from deskplane.desks.models import Setting
 from deskplane.outbox import service as outbox
 from deskplane.people.models import Role, User, user_roles
 from deskplane.people.rules import ADMIN
@@ -40,6 +41,13 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
                 "is 0, while public_address says that a proxy stands in front: callers' addresses are not known",
                 "set it to the number of proxies",
             )
+        for origin in settings.allowed_origins:
+            if origin.startswith("http://"):
+                yield Finding(
+                    "allowed_origins",
+                    f"{origin} is not https: whoever is on the way can put a page of his own in its place",
+                    "name it with https://, once it has that",
+                )
     yield from _file(
         "configuration file", os.environ.get("DESKPLANE_CONFIG"), stat.S_IWGRP | stat.S_IWOTH, "changed", "go-w"
     )
@@ -80,15 +88,22 @@ def file_system(path: Path) -> str:
 def of_database(session: Session) -> Iterator[Finding]:
     """What a database of this version says."""
     connection = session.connection()
-    statement = (
-        select(func.count())
-        .select_from(User)
+    administrators = (
+        select(User.id, User.password)
         .join(user_roles, user_roles.c.user_id == User.id)
         .join(Role, Role.id == user_roles.c.role_id)
         .where(Role.name == ADMIN, User.enabled, User.deleted_at.is_(None))
     )
-    if not session.execute(statement).scalar_one():
+    found = session.execute(administrators).all()
+    if not found:
         yield Finding("administrator", "there is none", "run: deskplane user create-admin NAME")
+    required = select(Setting.value).where(Setting.key.in_(("mfa.required_for_admins", "mfa.required_for_everyone")))
+    if not any(session.execute(required).scalars()) and any(user.password for user in found):
+        yield Finding(
+            "mfa.required_for_admins",
+            "is off, so that a password alone makes somebody an administrator",
+            "set it, once they have set up a second factor",
+        )
     here = datetime.now(UTC)
     if connection.dialect.name == "postgresql":
         apart = abs(session.execute(select(func.clock_timestamp())).scalar_one() - here)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema
@@ -294,6 +295,12 @@ def _note(key: str, part: Described) -> str:
     return f"Setting C({key}): {part.description}" + ("" if default in (None, []) else f" Default: C({default}).")
 
 
+def _is_default(state: Mapping[str, Any]) -> bool:
+    """Whether an export leaves it out. What a newer version has shipped meanwhile is none of this one's."""
+    part = SETTINGS.get(state["key"])
+    return part is None or bool(state["value"] == part.initial())
+
+
 SETTING = Kind(
     name="setting",
     plural="settings",
@@ -304,7 +311,7 @@ SETTING = Kind(
     permission="settings:manage",
     readers=(),
     check=check_setting,
-    as_shipped=lambda state: bool(state["value"] == SETTINGS[state["key"]].initial()),
+    as_shipped=_is_default,
     fixed=True,
     short_description="Manage global settings",
     description=[

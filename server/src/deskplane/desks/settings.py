@@ -76,6 +76,9 @@ SETTINGS: dict[str, Described] = {
     "password.min_length": Whole("The least number of characters of a new password.", least=8, most=128, default=8),
     "password.max_age_days": Whole("Days after which a password must be changed; 0 for never.", most=3650, default=0),
     "mfa.required_for_admins": Flag("Whether administrators need a second factor to log in.", default=False),
+    "mfa.required_for_everyone": Flag(
+        "Whether everybody who logs in with a password needs a second factor.", default=False
+    ),
     "alerts.recipients": SetOf("Mail addresses that are told when the desk needs help.", Email("An address.")),
     "backup.schedule": Schedule("When backups are made; null for never."),
     "backup.keep": Whole("How many backups are kept.", least=1, most=10_000, default=7),

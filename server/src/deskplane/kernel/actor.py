@@ -15,7 +15,8 @@ class Actor:
     works for by the public API only, since they have no agent portal. `owner_of` those whose memberships and contacts
     he manages, `departments` those of his departments. `key_id` is the API key's, null for the command line. `cause`
     is what history says of where he comes from, where that is neither. `session_id` is that of who logged in, null for
-    a key; `password_expired`: he may do nothing but choose a new one.
+    a key; `password_expired`: he may do nothing but choose a new one; `factor_missing`: nothing but set up a second
+    factor. `administrator`: he has the role `admin`.
     """
 
     user_id: str | None
@@ -31,6 +32,8 @@ class Actor:
     cause: str | None = None
     session_id: str | None = None
     password_expired: bool = False
+    factor_missing: bool = False
+    administrator: bool = False
 
     def may(self, permission: str) -> bool:
         """Whether he has the permission."""

@@ -195,7 +195,8 @@ class TextMap(Described):
         return dict(sorted(value.items()))
 
     def _json_schema(self, answer: bool) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": self.most}
+        value = {"type": "string", "maxLength": 4000}
+        return {"type": "object", "additionalProperties": value, "maxProperties": self.most}
 
 
 class AnyJson(Described):

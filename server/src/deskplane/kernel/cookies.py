@@ -20,6 +20,8 @@ SESSION = "deskplane"
 """Holds the token of a session."""
 DEVICE = "deskplane-device"
 """Holds the token by which a browser is known from which somebody logged in before."""
+PROVIDER_LOGIN = "deskplane-oidc"
+"""Holds the token of who was sent to an identity provider, until he is back."""
 HOST_PREFIX = "__Host-"
 CSRF_HEADER = "X-CSRF-Token"
 LONGEST = 200
@@ -55,7 +57,7 @@ def read_all(request: Request) -> dict[str, str]:
     """The values of our own cookies, as far as there are any."""
     if "Cookie" not in request.headers:
         return {}
-    found = {name: read(request, name) for name in (SESSION, DEVICE)}
+    found = {name: read(request, name) for name in (SESSION, DEVICE, PROVIDER_LOGIN)}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -235,7 +235,7 @@ _REFERENCE = {
     "type": "object",
     "description": "The secret that is stored already.",
     "required": ["$secret"],
-    "properties": {"$secret": {"type": "string"}},
+    "properties": {"$secret": {"type": "string", "maxLength": 1000}},
     "additionalProperties": False,
 }
 

@@ -19,10 +19,10 @@ from flask import Flask, Request, Response, request
 from marshmallow import RAISE, Schema, ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from deskplane import __version__
-from deskplane.kernel import cookies, idempotency, jsonbody, uploads
+from deskplane.kernel import cookies, cors, headers, idempotency, jsonbody, throttle, uploads
 from deskplane.kernel.actor import Actor
 from deskplane.kernel.breached import BreachedPasswords
 from deskplane.kernel.clock import Clock
@@ -39,6 +39,7 @@ from deskplane.kernel.permissions import PERMISSIONS
 from deskplane.kernel.problem import FieldError, Problem, forbidden, invalid, invalid_field, not_found, pointer
 from deskplane.kernel.revision import Kept
 from deskplane.kernel.safe_http import Client
+from deskplane.kernel.throttle import Throttle
 
 PROBLEM_JSON = "application/problem+json"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -67,6 +68,9 @@ class Server:
     kept: Kept = field(default_factory=Kept)
     outside: Client = field(default_factory=Client)
     breached: BreachedPasswords = field(default_factory=BreachedPasswords)
+    throttle: Throttle = field(default_factory=Throttle)
+    allowed_origins: frozenset[str] = frozenset()
+    transport: str | None = None
     operations: list[Operation] = field(default_factory=list)
 
 
@@ -102,6 +106,17 @@ def encode(value: Any) -> bytes:
     return orjson.dumps(value, option=_OPTIONS)
 
 
+def _raw_body() -> bytes:
+    most = request.max_content_length
+    if most is not None:
+        # one more: of a body that does not say how long it is, the stream would answer the beginning as if it were all
+        request.max_content_length = most + 1
+    raw = request.get_data(cache=False)
+    if most is not None and len(raw) > most:
+        raise RequestEntityTooLarge
+    return raw
+
+
 def _read_body(operation: Operation, schema: Schema | None, raw: bytes) -> dict[str, Any]:
     if schema is None:
         return {}
@@ -134,7 +149,7 @@ def _from_text(part: Described, text: str) -> Any:
     return text
 
 
-def _read_query(schema: Schema | None, parts: Mapping[str, Described]) -> dict[str, Any]:
+def _read_query(schema: Schema | None, parts: Mapping[str, Described], others: bool = False) -> dict[str, Any]:
     defaults = {name: part.initial() for name, part in parts.items()}
     if not request.args:
         return defaults
@@ -142,6 +157,8 @@ def _read_query(schema: Schema | None, parts: Mapping[str, Described]) -> dict[s
     for name, values in request.args.lists():
         part = parts.get(name)
         if part is None:
+            if others:
+                continue
             given[name] = values[0]  # the schema refuses it, and says what there is
         elif isinstance(part, ListOf):
             given[name] = [_from_text(part.inner, item) for text in values for item in text.split(",") if item]
@@ -194,7 +211,7 @@ class Endpoint:
         shown = self._shown()
         if operation.large:
             request.max_content_length = server.max_document_bytes
-        raw = request.get_data(cache=False) if self.body_schema is not None else b""
+        raw = _raw_body() if self.body_schema is not None else b""
         # a caller learns that his body is bad only once he is known and allowed
         body: dict[str, Any] | Problem
         query: dict[str, Any] | Problem
@@ -203,7 +220,7 @@ class Endpoint:
         except Problem as problem:
             body = problem
         try:
-            query = _read_query(self.query_schema, self.query_parts)
+            query = _read_query(self.query_schema, self.query_parts, operation.other_query)
         except Problem as problem:
             query = problem
         dry_run = operation.dry or (isinstance(query, dict) and bool(query.get("dry_run")))
@@ -332,8 +349,13 @@ class Endpoint:
             if actor.password_expired and not operation.despite_expiry:
                 detail = "the password is older than this desk allows; choose a new one: PUT /api/v1/account/password"
                 raise Problem(403, "password_expired", detail)
+            if actor.factor_missing and not (operation.despite_expiry or operation.despite_factor):
+                detail = "this desk asks you for a second factor; set one up: POST /api/v1/account/totp"
+                raise Problem(403, "second_factor_needed", detail)
         else:
             return Actor(None, "", frozenset()), None
+        request.environ["deskplane.user"] = actor.username
+        throttle.known(request, server.throttle, server.clock, actor)
         if not operation.permission or any(map(actor.may, operation.permission)):
             return actor, revision
         if operation.owners and actor.owner_of:
@@ -378,6 +400,8 @@ def _of_http_exception(error: HTTPException, operations: Iterable[Operation]) ->
     code = error.code or 500
     if isinstance(error, RequestEntityTooLarge):
         return Problem(413, "too_large", "the request's body is larger than this server takes")
+    if isinstance(error, ClientDisconnected) and isinstance(error.__context__, TimeoutError):
+        return Problem(408, "too_slow", "the request's body comes too slowly, or no more")
     headers = {}
     if code == 405:
         headers["Allow"] = _allowed(operations, request.path)
@@ -404,27 +428,34 @@ def mount(app: Flask, server: Server, *, max_body_bytes: int) -> None:
             provide_automatic_options=False,
         )
 
+    apart = {operation.name for operation in server.operations if operation.apart}
+
     @app.before_request
-    def begin() -> None:
+    def begin() -> Response | None:
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_short_id()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         request.environ["deskplane.begun"] = time.perf_counter()
+        throttle.enter(request, server.throttle, server.clock, apart=request.endpoint in apart)
+        return cors.preflight(request, server.allowed_origins, lambda: _allowed(server.operations, request.path))
 
     @app.after_request
     def finish(response: Response) -> Response:
-        headers = response.headers
-        headers["X-Request-Id"] = structlog.contextvars.get_contextvars().get("request_id", "")
-        headers["Deskplane-Version"] = __version__
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Request-Id"] = structlog.contextvars.get_contextvars().get("request_id", "")
+        response.headers["Deskplane-Version"] = __version__
+        headers.tell(response.headers, request, server.public_address, server.transport)
+        throttle.tell(request, response.headers)
+        cors.share(response.headers, request, server.allowed_origins)
         duration = time.perf_counter() - request.environ.get("deskplane.begun", time.perf_counter())
-        logger.info(
+        log = logger.warning if response.status_code >= 500 else logger.info
+        log(
             "request",
             method=request.method,
             path=request.path,
             status=response.status_code,
+            user=request.environ.get("deskplane.user"),
+            address=request.remote_addr,
             milliseconds=round(duration * 1000, 1),
         )
         return response

@@ -11,7 +11,7 @@ the database cannot be asked nothing is let through, since nothing could be done
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
@@ -59,15 +59,23 @@ def hit(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:
 def hit_all(session: Session, keys: Sequence[str], rate: Rate, now: datetime) -> Allowance:
     """The same of several keys, each once, in one statement; says what is left of the one that has the least."""
     second, until = _window(rate, now)
+    hits = max(add(session, dict.fromkeys(keys, 1), rate, now).values())
+    return Allowance(rate.limit, rate.limit - hits, until - second)
+
+
+def add(session: Session, counts: Mapping[str, int], rate: Rate, now: datetime) -> dict[str, int]:
+    """Counts so many times of each key, in one statement; answers how many there are now of each."""
+    until = _window(rate, now)[1]
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     table = cast(Table, RateCount.__table__)
     # in one order, so that two at once do not lock each other out
-    adding = dialect.insert(table).values([{"key": key, "until": until, "hits": 1} for key in sorted(keys)])
+    adding = dialect.insert(table).values([{"key": key, "until": until, "hits": counts[key]} for key in sorted(counts)])
     same = table.c.until == adding.excluded.until
-    values = {"until": adding.excluded.until, "hits": case((same, table.c.hits + 1), else_=1)}
-    counting = adding.on_conflict_do_update(index_elements=["key"], set_=values).returning(table.c.hits)
-    hits = max(int(found) for found in execute(session, counting, {}).scalars())
-    return Allowance(rate.limit, rate.limit - hits, until - second)
+    hits = case((same, table.c.hits + adding.excluded.hits), else_=adding.excluded.hits)
+    counting = adding.on_conflict_do_update(
+        index_elements=["key"], set_={"until": adding.excluded.until, "hits": hits}
+    ).returning(table.c.key, table.c.hits)
+    return {row.key: int(row.hits) for row in execute(session, counting, {})}
 
 
 def look(session: Session, key: str, rate: Rate, now: datetime) -> Allowance:

@@ -20,6 +20,7 @@ REQUESTS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 ANSWERS = Counter("deskplane_requests_total", "Requests answered, by operation and status.", ["operation", "status"])
+REFUSED = Counter("deskplane_requests_over_limit_total", "Requests refused as one too many, by whose limit.", ["of"])
 
 LAST_SCRAPE = Gauge(
     "deskplane_metrics_last_access_timestamp_seconds",

@@ -52,12 +52,13 @@ def _statuses(operation: Operation) -> dict[int, str]:
     if operation.body:
         found |= {
             400: "The body cannot be read.",
+            408: "The body comes too slowly.",
             413: "The body is too large.",
             415: "The body is not JSON in UTF-8.",
             409: "It conflicts with something else.",
         }
     if operation.upload:
-        found |= {400: "The body cannot be read.", 413: "The file is too large."}
+        found |= {400: "The body cannot be read.", 408: "The file comes too slowly.", 413: "The file is too large."}
     if operation.query:
         found[400] = "A cursor or a body cannot be read."
     found[422] = "Parameters or fields are invalid; all of them are named."
@@ -67,6 +68,7 @@ def _statuses(operation: Operation) -> dict[int, str]:
         found[412] = "The thing was changed since it was read."
     if operation.idempotency:
         found[400] = "The body or the Idempotency-Key cannot be read."
+    found[429] = "Too many requests of this address, key or session, or too many tries; Retry-After says when to go on."
     found[503] = "The database is busy or out of reach."
     return found | dict(operation.refusals)
 

@@ -104,12 +104,16 @@ class Operation:
 
     Args:
         permission: one of these is needed; empty: any known caller. `public`: no key at all.
-        session: only who logged in is let through, no key; `despite_expiry`: also who must choose a new password.
+        session: only who logged in is let through, no key; `despite_expiry`: also who must choose a new password or
+            set up a second factor; `despite_factor`: who must do the latter.
         dry_permission: further permissions that suffice where `dry_run` is asked for.
         owners: whoever owns a customer is let through as well; the view looks whether it is about one that he owns.
         dry: it is always a dry run.
         large: its body may be as large as a whole desk's document.
         without_database: it answers also while the database is out of reach.
+        apart: it looks after the server itself; what addresses may ask of such is counted on its own.
+        other_query: whether it takes query parameters that it does not know, and does not look at them: where others
+            say which there are.
         answers: status → (description, JSON Schema of the answer or None).
         refusals: status → description of problems that other operations do not have.
         idempotency: whether an Idempotency-Key is honoured.
@@ -133,10 +137,13 @@ class Operation:
     public: bool = False
     session: bool = False
     despite_expiry: bool = False
+    despite_factor: bool = False
     dry: bool = False
     large: bool = False
     without_database: bool = False
+    apart: bool = False
     query: type[Schema] | None = None
+    other_query: bool = False
     body: type[Schema] | None = None
     partial: bool = False
     answers: Mapping[int, tuple[str, dict[str, Any] | None]] = field(default_factory=dict)

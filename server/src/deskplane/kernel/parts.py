@@ -31,7 +31,7 @@ class Backlinks(Links):
 class Rows:
     """A list of objects (`compound.Items`), one row each.
 
-    `columns` are the objects' parts, the one first that tells them apart; `references` says of which kind a part
+    `columns` are the objects' parts, those first that tell them apart; `references` says of which kind a part
     names an object, whose id stands in `<part>_id`.
     """
 
@@ -52,8 +52,11 @@ class Rows:
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for owner, *values in session.execute(statement):
             found[owner].append(dict(zip(self.columns, values, strict=True)))
-        first = self.columns[0]
-        return {owner: sorted(items, key=lambda item: item[first]) for owner, items in found.items()}
+        first, *others = self.columns
+        return {
+            owner: sorted(items, key=lambda item: (item[first], *(str(item[name]) for name in others)))
+            for owner, items in found.items()
+        }
 
     def save(self, session: Session, values: Mapping[str, Any], resolve: Resolve) -> None:
         session.execute(delete(self.table).where(self.table.c[self.owner].in_(list(values))))

@@ -13,6 +13,7 @@ from deskplane.desks.queries import rights_of
 from deskplane.kernel import cookies
 from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.db import Database
+from deskplane.kernel.http import unauthenticated
 from deskplane.kernel.operation import Between, Call, Cookie, Operation, Reply
 from deskplane.kernel.problem import Problem, not_found
 from deskplane.kernel.revision import current
@@ -123,8 +124,16 @@ def open_session(call: Call, user: User, method: str) -> Reply:
 
 
 def method_of(call: Call) -> str:
-    """How the caller logged in."""
+    """How the caller logged in. Raises 401 where his session was ended since this request began."""
     return str(_own(call)["method"])
+
+
+def caller(call: Call) -> User:
+    """Who is logged in. Raises 401 where he may not be any more."""
+    user = accounts.by_id(call, call.actor.user_id)
+    if user is None:
+        raise unauthenticated(sessions.BAD_SESSION)
+    return user
 
 
 def session_schema() -> dict[str, Any]:
@@ -141,6 +150,7 @@ def shown(call: Call, user: User, started: Started, method: str) -> dict[str, An
         "username": user.username,
         "permissions": sorted(actor.permissions) if actor is not None else [],
         "password_expired": sessions.has_expired(call, user.password_changed_at, method),
+        "second_factor_needed": actor is not None and sessions.lacks_factor(call, actor, method),
         "expires_at": started.expires_at,
         "csrf_token": started.csrf(call),
     }
@@ -176,6 +186,7 @@ def get_session(call: Call) -> Reply:
             "username": actor.username,
             "permissions": sorted(actor.permissions),
             "password_expired": actor.password_expired,
+            "second_factor_needed": actor.factor_missing,
             "expires_at": row["expires_at"],
             "csrf_token": cookies.csrf_token(call.vault, call.cookies[cookies.SESSION]),
         }
@@ -184,7 +195,10 @@ def get_session(call: Call) -> Reply:
 
 def _own(call: Call) -> Any:
     statement = select(sessions.S.id, sessions.S.method, sessions.S.expires_at)
-    return call.session.execute(statement.where(sessions.S.id == call.actor.session_id)).mappings().one()
+    row = call.session.execute(statement.where(sessions.S.id == call.actor.session_id)).mappings().first()
+    if row is None:
+        raise unauthenticated(sessions.BAD_SESSION)
+    return row
 
 
 def renew(call: Call) -> Reply:
@@ -226,7 +240,7 @@ def _end(call: Call, user_id: str, username: str, session_id: str) -> Reply:
     return Reply(None, 204)
 
 
-def _managed(call: Work, user_id: str) -> User:
+def managed(call: Work, user_id: str) -> User:
     """A user whom the caller manages. Raises 404; 403 for one who may do what the caller may not."""
     user = accounts.require(call, user_id)
     rules.keep_those_beyond(call, [user.id])
@@ -240,13 +254,13 @@ def sessions_of(call: Call) -> Reply:
 
 def end_of(call: Call) -> Reply:
     """DELETE /users/{id}/sessions/{session}"""
-    user = _managed(call, call.path["id"])
+    user = managed(call, call.path["id"])
     return _end(call, user.id, user.username, call.path["session"])
 
 
 def end_all_of(call: Call) -> Reply:
     """DELETE /users/{id}/sessions"""
-    user = _managed(call, call.path["id"])
+    user = managed(call, call.path["id"])
     if sessions.end_all(call, [user.id]):
         login_events.note(call, "session_ended", user.id, user.username, "all of them")
     return Reply(None, 204)

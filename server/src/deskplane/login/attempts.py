@@ -11,12 +11,11 @@ counted alike, so that nobody learns by it which there are.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from deskplane.kernel import limits
+from deskplane.kernel import addresses, limits
 from deskplane.kernel.crypto import sha256_hex
 from deskplane.kernel.db import Database
 from deskplane.kernel.limits import Allowance, Rate
@@ -28,6 +27,9 @@ QUARTER, HOUR, DAY = 900, 3600, 86_400
 PER_ACCOUNT = (Rate(10, QUARTER), Rate(100, DAY))
 PER_DEVICE = (Rate(10, QUARTER), Rate(100, DAY))
 PER_ADDRESS = (Rate(40, QUARTER),)
+PER_FACTOR = (Rate(10, QUARTER), Rate(30, DAY))
+"""Wrong second factors: who tries them knows the password, and of a million codes three are right at any time."""
+BEGINNINGS_PER_CALLER = (Rate(600, QUARTER),)
 MAILS_PER_ADDRESS, MAILS_PER_CALLER = (Rate(5, HOUR),), (Rate(20, HOUR),)
 
 
@@ -43,7 +45,15 @@ def guesses(work: Work, username: str, user_id: str | None, device: str | None) 
     """What a login counts for. `device` is the hash of the user's known browser."""
     if device is not None:
         return _tries(f"login device {user_id} {device[:16]}", PER_DEVICE)
-    return _of_caller(work, "login", PER_ADDRESS) + _tries(f"login {_veiled(work, username)}", PER_ACCOUNT)
+    return of_caller(work, "login", PER_ADDRESS) + _tries(f"login {_veiled(work, username)}", PER_ACCOUNT)
+
+
+def factor_guesses(work: Work, user_id: str, device: str | None) -> list[Try]:
+    """What a second factor counts for, besides the login that it belongs to, which ends after a few. `device` as
+    above: so whoever found out a password does not keep its user out."""
+    if device is not None:
+        return _tries(f"factor device {user_id} {device[:16]}", PER_FACTOR)
+    return of_caller(work, "login", PER_ADDRESS) + _tries(f"factor {user_id}", PER_FACTOR)
 
 
 def of_account(kind: str, user_id: str, rates: Sequence[Rate] = PER_DEVICE) -> list[Try]:
@@ -51,14 +61,21 @@ def of_account(kind: str, user_id: str, rates: Sequence[Rate] = PER_DEVICE) -> l
     return _tries(f"{kind} {user_id}", rates)
 
 
+def beginnings(work: Work) -> list[Try]:
+    """What is counted where somebody is sent to an identity provider: nothing can be guessed by that, but each is kept
+    for a while."""
+    return of_caller(work, "login at a provider", BEGINNINGS_PER_CALLER)
+
+
 def mails(work: Work, address: str) -> list[Try]:
     """What is counted where a mail goes to an address that somebody names."""
-    return _of_caller(work, "mail", MAILS_PER_CALLER) + _tries(
+    return of_caller(work, "mail", MAILS_PER_CALLER) + _tries(
         f"mail {_veiled(work, address.casefold())}", MAILS_PER_ADDRESS
     )
 
 
-def _of_caller(work: Work, kind: str, rates: Sequence[Rate]) -> list[Try]:
+def of_caller(work: Work, kind: str, rates: Sequence[Rate]) -> list[Try]:
+    """What is counted for whoever has the caller's address."""
     # of a network of IPv6 somebody who has one address has all
     return _tries(f"{kind} from {network(work.address)}", rates)
 
@@ -73,15 +90,8 @@ def _veiled(work: Work, name: str) -> str:
 
 
 def network(address: str | None) -> str:
-    """The address, or the first 64 bits of one of IPv6."""
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return "nowhere"
-    if isinstance(found, ipaddress.IPv6Address):
-        mapped = found.ipv4_mapped
-        return str(mapped) if mapped is not None else str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
+    """The address, or the first 64 bits of one of IPv6; those without any count together."""
+    return addresses.network(address) or "nowhere"
 
 
 def look(work: Work, tries: Sequence[Try]) -> None:

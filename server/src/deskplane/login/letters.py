@@ -85,15 +85,19 @@ def invitation(work: Work, user: User, token: str) -> None:
     send(work, person(user), Words("Your account", text), link(work, "invitation", token))
 
 
+def tell(work: Work, user: User, words: Words) -> None:
+    """A notice of what happened to an account, and from where it came; to its owner, if he can be written to."""
+    if user.email and composing.can_send(work, About()):
+        send(work, person(user), Words(words.subject, words.text + _from(work, work.address)))
+
+
 def password_changed(work: Work, user: User) -> None:
     """Tells somebody that his password is another one now."""
-    if not user.email or not composing.can_send(work, About()):
-        return
     text = (
         f"the password of your account {user.username} was changed. If it was not you, ask for a new one at once, and "
         "tell whoever runs this desk."
     )
-    send(work, person(user), Words("Your password was changed", text + _from(work, work.address)))
+    tell(work, user, Words("Your password was changed", text))
 
 
 def confirm_address(work: Work, user: User, address: str, token: str) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from deskplane.kernel.crypto import sha256_hex
 from deskplane.kernel.http import unauthenticated
@@ -23,6 +23,7 @@ from deskplane.login.models import PendingLogin
 LASTS = timedelta(minutes=5)
 MOST_TRIES = 5
 """Then the password is asked for anew, which is counted, too."""
+_COLUMNS = (PendingLogin.id, PendingLogin.user_id, PendingLogin.method)
 OVER = "this login was not finished in time, or tried too often; begin anew with the password"
 
 
@@ -66,13 +67,28 @@ def begin(work: Work, user_id: str, method: str) -> str:
     return token
 
 
+def find(work: Work, token: str) -> Pending:
+    """Whose login it is, at the cost of a reading. Raises 401 with one and the same text for every token that does not
+    work."""
+    return _found(work.session.execute(select(*_COLUMNS).where(*_good(work, token))).first())
+
+
 def require(work: Work, token: str) -> Pending:
     """Counts a try and answers whose login it is; in a transaction of its own, so that the try stays counted. Raises
-    401 with one and the same text for every token that does not work."""
-    here = (PendingLogin.token_hash == sha256_hex(token), PendingLogin.expires_at > work.clock.now())
-    trying = update(PendingLogin).where(*here, PendingLogin.tries < MOST_TRIES).values(tries=PendingLogin.tries + 1)
-    columns = (PendingLogin.id, PendingLogin.user_id, PendingLogin.method)
-    row = work.session.execute(trying.returning(*columns)).first()
+    401 as `find` does."""
+    trying = update(PendingLogin).where(*_good(work, token)).values(tries=PendingLogin.tries + 1)
+    return _found(work.session.execute(trying.returning(*_COLUMNS)).first())
+
+
+def _good(work: Work, token: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        PendingLogin.token_hash == sha256_hex(token),
+        PendingLogin.expires_at > work.clock.now(),
+        PendingLogin.tries < MOST_TRIES,
+    )
+
+
+def _found(row: Any) -> Pending:
     if row is None:
         raise unauthenticated(OVER)
     return Pending(row.id, row.user_id, row.method)

@@ -11,7 +11,8 @@ from deskplane.people.login_events import EVENTS
 from deskplane.people.schemas import USERNAME
 
 
-def _password(description: str) -> Text:
+def password_field(description: str) -> Text:
+    """A password that must be sent."""
     return Text(description, secret=True, by_reference=False, longest=1024, shortest=1, required=True)
 
 
@@ -23,7 +24,7 @@ class Credentials(Schema):
     """Who logs in."""
 
     username = Text("Name of the user.", longest=254, required=True)
-    password = _password("His password.")
+    password = password_field("His password.")
     always = ("username", "password")
 
 
@@ -38,7 +39,7 @@ class NewPassword(Schema):
     """A password for the account that a link is about."""
 
     token = _token()
-    password = _password("The new password.")
+    password = password_field("The new password.")
     always = ("token", "password")
 
 
@@ -52,8 +53,8 @@ class TokenOnly(Schema):
 class PasswordChange(Schema):
     """Another password of one's own."""
 
-    current_password = _password("The password of now.")
-    password = _password("The new password.")
+    current_password = password_field("The password of now.")
+    password = password_field("The new password.")
     always = ("current_password", "password")
 
 
@@ -61,7 +62,7 @@ class EmailChange(Schema):
     """Another mail address of one's own."""
 
     email = Email("The new address.", required=True)
-    password = _password("The password, to show that it is really you.")
+    password = password_field("The password, to show that it is really you.")
     always = ("email", "password")
 
 
@@ -104,6 +105,7 @@ class SessionAnswer(Schema):
     username = Text("Name of the user.", read_only=True)
     permissions = SetOf("What he may do.", Text("A permission."), read_only=True)
     password_expired = Flag("Whether he must choose a new password before anything else.", read_only=True)
+    second_factor_needed = Flag("Whether he must set up a second factor before anything else.", read_only=True)
     expires_at = Moment("When it ends at the latest.", read_only=True)
     csrf_token = Text("To be sent as C(X-CSRF-Token) with every request that changes something.", read_only=True)
 

@@ -7,7 +7,7 @@ minute at most, outside of any request; so the idle time is exact to a minute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -36,6 +36,8 @@ PRECISION = timedelta(minutes=1)
 """How late its last use may be known (`LastUse`)."""
 PASSWORD = "password"  # noqa: S105 - the way of logging in
 """The methods of a session begin with this where a password was shown."""
+PASSKEY = "passkey"
+"""The method of a session that a passkey began, which shows two things at once."""
 BAD_SESSION = "this session is over; log in again"
 CAUSE = "session"
 """What a ticket's history says of where a change came from."""
@@ -103,7 +105,9 @@ class Sessions:
         if self._last_use is not None:
             self._last_use.note(row.id, now)
         expired = _has_expired(row.password_changed_at, row.method, settings["password.max_age_days"], now)
-        return replace(actor, session_id=row.id, cause=CAUSE, password_expired=expired), row.revision
+        missing = _lacks_factor(actor, row.method, settings.get)
+        found = replace(actor, session_id=row.id, cause=CAUSE, password_expired=expired, factor_missing=missing)
+        return found, row.revision
 
 
 def is_idle(last_seen_at: datetime, idle_minutes: int, now: datetime) -> bool:
@@ -121,6 +125,32 @@ def _has_expired(changed_at: datetime | None, method: str, max_age_days: int, no
     if not method.startswith(PASSWORD) or max_age_days == 0:
         return False
     return changed_at is None or now - changed_at >= timedelta(days=max_age_days)
+
+
+def shows_two(method: str) -> bool:
+    """Whether who logged in so has shown a second factor."""
+    return "+" in method or method == PASSKEY
+
+
+def with_factor(method: str, name: str) -> str:
+    """The method of who shows a second factor within his session."""
+    return method if shows_two(method) else f"{method}+{name}"
+
+
+def without_factor(method: str) -> str:
+    """The method of who has none any more, and has just shown his password."""
+    return PASSWORD if method == PASSKEY else method.partition("+")[0]
+
+
+def lacks_factor(work: Work, actor: Actor, method: str) -> bool:
+    """Whether who logged in so must set up a second factor before anything else."""
+    return _lacks_factor(actor, method, lambda key: setting(work, key))
+
+
+def _lacks_factor(actor: Actor, method: str, settings: Callable[[str], Any]) -> bool:
+    if method != PASSWORD:  # who comes from another site's login has shown there what that site asks for
+        return False
+    return bool(settings("mfa.required_for_everyone") or (actor.administrator and settings("mfa.required_for_admins")))
 
 
 def start(work: Work, user_id: str, method: str) -> Started:

@@ -10,21 +10,24 @@ from __future__ import annotations
 import email
 import re
 import unicodedata
+from collections.abc import Callable
 from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesHeaderParser
 from email.utils import getaddresses, unquote
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from marshmallow import ValidationError
 
 from deskplane.customers.contacts import Address
 
+T = TypeVar("T")
+
 LONGEST = 4000
 """Characters of a header that are looked at."""
 MOST_BYTES = 256 * 1024
 """Bytes of the block of headers that are looked at."""
-_ID = re.compile(r"<[^<>\s]{1,996}>")
+_ID = re.compile(r"<[^<>\s\x00-\x1f\x7f-\x9f]{1,996}>")
 _SEEN_BY_NOBODY = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ONE_PERSON = re.compile(r'((?:[^<>,"]{0,500}|"[^"]{0,500}") ?)<([^<>\s]{1,300})>')
@@ -61,13 +64,19 @@ def split(raw: bytes) -> tuple[bytes, bytes]:
     return (raw, b"") if found is None else (raw[: found.start()], raw[found.end() :])
 
 
+def _or(otherwise: T, parse: Callable[[], T]) -> T:
+    """What the standard library makes of a stranger's bytes. Its parsers raise errors of any sort at some, and a header
+    that cannot be read is none."""
+    try:
+        return parse()
+    except Exception:
+        return otherwise
+
+
 def read(raw: bytes) -> Message:
     """The headers of a mail alone, whatever they are like."""
     block = split(raw[:MOST_BYTES])[0]
-    try:
-        return BytesHeaderParser(policy=PATIENT).parsebytes(block)
-    except Exception:
-        return EmailMessage()
+    return _or(EmailMessage(), lambda: BytesHeaderParser(policy=PATIENT).parsebytes(block))
 
 
 def parse(raw: bytes) -> Message:
@@ -100,11 +109,7 @@ def block(text: str) -> str:
 
 def text_of(message: Message, name: str, longest: int = 1000) -> str:
     """A header's text, decoded (RFC 2047); empty where there is none."""
-    try:
-        found = message.get(name)
-        return "" if found is None else line(str(found), longest)
-    except Exception:
-        return ""
+    return _or("", lambda: line(str(message.get(name, "")), longest))
 
 
 def all_of(message: Message, name: str) -> str:
@@ -116,11 +121,9 @@ def people_of(message: Message, name: str) -> list[Person]:
     """The mailboxes of every header of a name; what is none is left out."""
     text = " ".join(all_of(message, name)[: 4 * LONGEST].split())
     one = _ONE_PERSON.fullmatch(text)
-    try:
-        # in front of brackets everything is a name, also what looks like another address
-        pairs = [(one[1].strip('" '), one[2])] if one else getaddresses([text])
-    except Exception:
-        return []
+    # in front of brackets everything is a name, also what looks like another address
+    none: list[tuple[str, str]] = []
+    pairs = [(one[1].strip('" '), one[2])] if one else _or(none, lambda: getaddresses([text]))
     found = []
     for shown, address in pairs[:200]:
         known = address_of(address)
@@ -139,15 +142,12 @@ def address_of(text: str) -> str | None:
 
 
 def _decoded(text: str) -> str:
-    try:
-        return line(str(PATIENT.header_fetch_parse("Subject", text)), 200)
-    except Exception:
-        return line(text, 200)
+    return _or(line(text, 200), lambda: line(str(PATIENT.header_fetch_parse("Subject", text)), 200))
 
 
 def ids_of(message: Message, name: str, most: int = 200) -> list[str]:
     """The message ids in a header, in their order; the last ones, where there are very many."""
-    return _ID.findall(all_of(message, name)[-100_000:])[-most:]
+    return _ID.findall(without_surrogates(all_of(message, name)[-100_000:]))[-most:]
 
 
 def parameter(message: Message, header: str, name: str) -> str:

@@ -7,12 +7,14 @@ from deskplane.audit import models as audit
 from deskplane.configuration import models as configuration
 from deskplane.customers import models as customers
 from deskplane.desks import models as desks
+from deskplane.factors import models as factors
 from deskplane.kernel import idempotency, limits, revision
 from deskplane.kernel.columns import Base
 from deskplane.login import models as login
 from deskplane.mail import incoming_models as incoming_mail
 from deskplane.mail import models as mail
 from deskplane.migrations import floor
+from deskplane.oidc import models as oidc
 from deskplane.outbox import models as outbox
 from deskplane.people import models as people
 from deskplane.public_api import models as public_api
@@ -26,12 +28,14 @@ ROOMS = (
     configuration,
     customers,
     desks,
+    factors,
     floor,
     idempotency,
     incoming_mail,
     limits,
     login,
     mail,
+    oidc,
     outbox,
     people,
     public_api,

@@ -18,7 +18,8 @@ from deskplane.people.models import LoginEvent, User
 
 EVENTS = {
     "login": "Somebody logged in; the detail says how.",
-    "login_failed": "Somebody tried to, with a wrong password, or as one who cannot.",
+    "login_failed": "Somebody tried to, with a wrong password, or as one who cannot; the detail names a wrong second "
+    "factor, or what was wrong with what an identity provider said.",
     "logout": "He logged out.",
     "session_renewed": "A session got a new token.",
     "session_ended": "A session was ended before its time.",
@@ -26,11 +27,13 @@ EVENTS = {
     "email_changed": "The mail address was changed.",
     "totp_enabled": "Codes of an app are asked for from now on.",
     "totp_disabled": "They are not any more.",
+    "recovery_codes_made": "New recovery codes were made; those of before work no more.",
     "passkey_added": "A passkey was added.",
     "passkey_removed": "A passkey was removed.",
     "mfa_reset": "The second factors were taken away, so that he can set up new ones.",
     "api_key_created": "An API key was made; the detail is its name.",
     "api_key_revoked": "An API key was taken away; the detail is its name.",
+    "identity_linked": "From now on an identity provider lets him in; the detail is its name.",
     "account_created": "The account was made.",
     "account_changed": "Fields of it were changed; the detail names them.",
     "account_deleted": "It was deleted, and can be brought back.",

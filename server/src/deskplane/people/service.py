@@ -138,7 +138,8 @@ def actor_of(
         return None
     permissions: set[str] = set()
     held = held_roles([user_id]).subquery()
-    for (granted,) in session.execute(select(Role.permissions).join(held, held.c.role_id == Role.id)):
+    roles = session.execute(select(Role.name, Role.permissions).join(held, held.c.role_id == Role.id)).all()
+    for _name, granted in roles:
         permissions.update(granted)
     if not user.features.get("helpdesk_enabled", True) and ADMIN_EXEMPT not in permissions:
         permissions = {name for name in permissions if not name.startswith("tickets:")}
@@ -168,6 +169,7 @@ def actor_of(
         departments=departments(session, user_id),
         default_department=user.default_department_id,
         key_id=key_id,
+        administrator=any(name == ADMIN for name, _granted in roles),
     )
 
 

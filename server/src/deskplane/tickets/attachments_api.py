@@ -11,6 +11,7 @@ from deskplane.desks.settings import setting
 from deskplane.kernel import pagination
 from deskplane.kernel.compound import described, object_schema
 from deskplane.kernel.fields import Flag, Moment, Text, Whole
+from deskplane.kernel.headers import CSP, FILE
 from deskplane.kernel.operation import Call, Operation, Reply, Stream, Upload
 from deskplane.kernel.problem import Problem
 from deskplane.tickets import attachment_names, attachments, service
@@ -20,7 +21,7 @@ from deskplane.tickets.schemas import Digest, Page
 
 ATTACHMENTS = "/api/v1/tickets/{number}/attachments"
 ACCESS = ("tickets:access",)
-SHUT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+SHUT = {CSP: FILE}
 """Whatever a file holds, a browser does nothing with it."""
 
 

@@ -82,7 +82,7 @@ class SecretHeaders(Text):
     def _json_schema(self, answer: bool) -> dict[str, Any]:
         if answer:
             return {"type": "string"}
-        return {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}]}
+        return {"anyOf": [{"type": "string"}, self._map._json_schema(False)]}
 
 
 def check_headers(found: Check) -> None:
