@@ -66,6 +66,7 @@ from deskplane.mail import tasks as mail_tasks
 from deskplane.mail.fetching import Fetching
 from deskplane.mail.intake import Intake
 from deskplane.oidc import api as oidc_api
+from deskplane.oidc import identities as oidc_identities
 from deskplane.oidc import rules as oidc_rules
 from deskplane.oidc.schemas import PROVIDER
 from deskplane.outbox.schedules import AnyJob, Job, LongJob, ReadingJob
@@ -157,6 +158,7 @@ def make_operations(registry: Registry) -> list[Operation]:
     found += registration_api.operations(by_hand.Users())
     found += history_api.operations()
     found += oidc_api.operations(by_hand.Users())
+    found += oidc_identities.operations(by_hand.Users())
     found += system.operations(lambda: found)
     return found
 

@@ -230,6 +230,8 @@ rename_passkey            .     .     .     .       .        .       .      .   
 remove_passkey            .     .     .     .       .        .       .      .      .
 get_user_factors          +     .     .     .       .        .       .      .      .
 reset_user_factors        +     .     .     .       .        .       .      .      .
+list_user_identities      +     .     .     .       .        .       .      .      .
+unlink_user_identities    +     .     .     .       .        .       .      .      .
 change_password           .     .     .     .       .        .       .      .      .
 change_email              .     .     .     .       .        .       .      .      .
 end_provider_login        .     .     .     .       .        .       .      .      .

@@ -49,6 +49,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "audit": (),
     "desk": (),
     "second_factor": ("user", "name"),
+    "identity": ("user", "issuer", "subject"),
 }
 """The kinds of entries that are no kinds of the configuration, with the parts of their keys."""
 

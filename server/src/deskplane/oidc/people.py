@@ -21,8 +21,9 @@ from deskplane.oidc.exchange import Person
 from deskplane.oidc.models import OidcGrant, OidcIdentity
 from deskplane.oidc.providers import Provider
 from deskplane.oidc.refusals import no_account
-from deskplane.people import login_events
+from deskplane.people import login_events, rules
 from deskplane.people.models import Role, User, user_roles
+from deskplane.people.rules import ADMIN
 
 T = TypeVar("T")
 
@@ -162,6 +163,18 @@ def _give_roles(work: Work, change: Accounts, provider: Provider, person: Person
         ids = work.session.execute(_ids(found.new)).scalars()
         rows = [{"user_id": user_id, "provider_id": provider.id, "role_id": role_id} for role_id in ids]
         work.session.execute(insert(OidcGrant), rows)
+
+
+def take_granted_roles(work: Work, change: Accounts, user: User) -> None:
+    """Takes the roles away that a user has of his groups at any provider. Raises 409 for the last administrator."""
+    granted = _names(work, OidcGrant.role_id, OidcGrant.user_id == user.id)
+    if not granted:
+        return
+    if ADMIN in granted:
+        rules.keep_an_administrator(work, beside=user.username)
+    has = _names(work, user_roles.c.role_id, user_roles.c.user_id == user.id)
+    change.change(work, user.id, {"roles": sorted(has - granted)}, {})
+    work.session.execute(delete(OidcGrant).where(OidcGrant.user_id == user.id))
 
 
 def _ids(names: frozenset[str]) -> Select[str]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from marshmallow import Schema
 
 from deskplane.kernel.compound import Group, Items, SetOf
-from deskplane.kernel.fields import Flag, Name, Ref, Text, Url, refuse
+from deskplane.kernel.fields import Flag, Moment, Name, Ref, Text, Url, refuse
 from deskplane.kernel.kind import Kind
 from deskplane.kernel.parts import Rows
 from deskplane.oidc.models import LONGEST_ISSUER, OidcProvider, oidc_group_roles
@@ -234,6 +234,14 @@ class ProviderEntry(Schema):
     name = Text("Its name.", read_only=True)
     title = Text("What people call it.", read_only=True)
     login_url = Text("Address that the browser opens to log in.", read_only=True)
+
+
+class IdentityEntry(Schema):
+    """Who somebody is at a provider."""
+
+    issuer = Text("The provider's name, as its tokens say it.", read_only=True)
+    subject = Text("His number there.", read_only=True)
+    linked_at = Moment("Since when he is let in by it.", read_only=True)
 
 
 class Ended(Schema):

@@ -34,6 +34,7 @@ EVENTS = {
     "api_key_created": "An API key was made; the detail is its name.",
     "api_key_revoked": "An API key was taken away; the detail is its name.",
     "identity_linked": "From now on an identity provider lets him in; the detail is its name.",
+    "identities_unlinked": "No identity provider lets him in any more; the detail names those that did.",
     "account_created": "The account was made.",
     "account_changed": "Fields of it were changed; the detail names them.",
     "account_deleted": "It was deleted, and can be brought back.",

@@ -175,9 +175,9 @@ def held_roles(user_ids: Sequence[str]) -> CompoundSelect[Any]:
     )
 
 
-def keep_an_administrator(work: Work) -> None:
-    """Refuses what would leave the desk without an administrator."""
-    if not administrators(work):
+def keep_an_administrator(work: Work, beside: str | None = None) -> None:
+    """Refuses what would leave the desk without an administrator beside the one of this name, null for none."""
+    if administrators(work) <= {beside}:
         raise Problem(409, "last_administrator", "this would leave no administrator; make another one first")
 
 
