@@ -207,7 +207,7 @@ def check(desk: Desk, dovecot: Dovecot, users: dict[str, str], cases: list[Case]
     with desk.database.transaction(write=False) as session:
 
         def counts(column: Any) -> Counter[str]:
-            return Counter(dict(session.execute(select(column, func.count()).group_by(column)).tuples().all()))
+            return Counter(dict(session.execute(select(column, func.count()).group_by(column)).all()))
 
         directions, states = counts(TicketMessage.direction), counts(incoming.M.state)
         found = Counter(

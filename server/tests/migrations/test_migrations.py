@@ -140,7 +140,7 @@ def test_an_upgrade_keeps_what_an_older_version_stored(empty_url: str) -> None:
         workflows = (
             "SELECT departments.id, workflows.name FROM departments LEFT JOIN workflows ON workflow_id = workflows.id"
         )
-        assert dict(connection.execute(text(workflows)).tuples().all()) == {"d0": None, "d1": "free", "d2": "itil"}
+        assert dict(connection.execute(text(workflows)).all()) == {"d0": None, "d1": "free", "d2": "itil"}
         assert connection.execute(text("SELECT count(*) FROM department_members")).scalar_one() == 3
         policy = connection.execute(text("SELECT calendar_id, pause_statuses, on_reopen FROM sla_policies")).one()
         assert (policy[0], str(policy[1]).replace("'", '"'), policy[2]) == (None, '["waiting"]', "continue")
@@ -232,7 +232,7 @@ def test_deadlines_of_before_are_taken_as_told_and_those_to_come_are_not(empty_u
             connection.execute(text(f"INSERT INTO tickets ({names}) VALUES ({values})"), row)
     migrate(desk)
     with desk.database.transaction(write=False) as session:
-        told = session.execute(select(TicketTold.ticket_id, TicketTold.clock, TicketTold.event)).tuples().all()
+        told = session.execute(select(TicketTold.ticket_id, TicketTold.clock, TicketTold.event)).all()
         assert sorted(told) == [
             (1, "resolution", "sla_breached"),
             (1, "resolution", "sla_warning"),

@@ -206,7 +206,7 @@ def beside(work: Work, user_id: str, options: Mapping[str, Any]) -> Beside:
         changes=[{"field": change.field, "before": change.before, "after": change.after} for change in found],
         answer={
             "api_keys": [{"name": change.name, "key": change.key} for change in found if change.key],
-            "api_key_ids": dict(work.session.execute(of_names).tuples().all()),
+            "api_key_ids": dict(work.session.execute(of_names).all()),
         },
     )
 
