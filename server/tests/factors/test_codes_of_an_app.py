@@ -163,6 +163,23 @@ def test_a_half_done_login_ends_in_time_with_five_tries_and_with_the_password(
     show(browser, "totp", ended, app.code(), status=401)
 
 
+def test_who_has_the_password_and_tries_in_vain_is_told_of_to_its_owner(api: Api, mia: str, clock: TurnedClock) -> None:
+    set_up_mail(api)
+    owner, stranger = Browser(api), Browser(api, "198.51.100.7")
+    owner.log_in()
+    app, _codes = set_up(owner, api)
+    token = half_in(stranger)
+    before = len(mails(api, "mia@example.org"))
+    for _ in range(4):
+        show(stranger, "totp", token, app.wrong_code(), status=401)
+    assert len(mails(api, "mia@example.org")) == before, "he may have mistyped himself"
+    show(stranger, "recovery-code", token, "wrong", status=401)
+    show(stranger, "totp", token, app.wrong_code(), status=401)
+    (mail,) = mails(api, "mia@example.org")[before:]
+    assert mail.subject == "Somebody has your password"
+    assert "It came from the address 198.51.100.7." in mail.body_text
+
+
 def test_a_token_works_for_its_own_user_and_once(api: Api, mia: str, clock: TurnedClock) -> None:
     api.apply("users", username="tom", roles=["agent"], password=WORD)
     mias, toms = Browser(api), Browser(api)

@@ -14,6 +14,7 @@ from deskplane.kernel.operation import Call, Reply
 from deskplane.kernel.work import Work
 from deskplane.login import api, letters, sessions
 from deskplane.login.letters import Words
+from deskplane.login.pending import MOST_TRIES, Pending
 from deskplane.people import login_events
 from deskplane.people.models import User
 
@@ -99,6 +100,20 @@ def tell_used(work: Work, user: User) -> None:
         f" {NOT_YOU}"
     )
     letters.tell(work, user, Words("A recovery code was used", text))
+
+
+def note_wrong(work: Work, login: Pending | None, user: User | None, factor: str) -> None:
+    """Writes a factor that was wrong into the login history. Who tried as often as a login allows has the password: of
+    that its owner gets a mail."""
+    user_id = login.user_id if login is not None else user.id if user is not None else None
+    login_events.note(work, "login_failed", user_id, user.username if user is not None else None, factor)
+    if login is not None and user is not None and login.tries >= MOST_TRIES:
+        text = (
+            f"somebody had the right password of your account {user.username}, and tried {MOST_TRIES} times in vain to"
+            " show a second factor. If it was not you, your password is known to somebody else: change it at once, and"
+            " tell whoever runs this desk."
+        )
+        letters.tell(work, user, Words("Somebody has your password", text))
 
 
 def shown(work: Work, user_id: str) -> dict[str, Any]:

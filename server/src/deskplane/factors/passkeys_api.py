@@ -30,7 +30,6 @@ from deskplane.login.account_api import ACCOUNT
 from deskplane.login.accounts import Accounts
 from deskplane.login.api import REFUSALS, TAG
 from deskplane.login.pending import Pending
-from deskplane.people import login_events
 from deskplane.people.models import User
 
 PER_CALLER = (Rate(200, attempts.QUARTER),)
@@ -76,8 +75,7 @@ def prepare_login(call: Call) -> Between:
             by = passkeys.signed(here, body["credential"], desk, ceremony)
         if by is None and ceremony is not None:
             user = accounts.by_id(here, asked or passkeys.owner_of(here, body["credential"]))
-            user_id, username = (user.id, user.username) if user is not None else (None, None)
-            login_events.note(here, "login_failed", user_id, username, passkeys.NAME)
+            changing.note_wrong(here, login, user, passkeys.NAME)
         return ShownKey(login, by)
 
     return showing.judging(call, tried)

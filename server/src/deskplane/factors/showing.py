@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from deskplane.factors import changing
 from deskplane.kernel.db import Database
 from deskplane.kernel.operation import Between, Call, Reply
 from deskplane.kernel.problem import Problem
@@ -19,7 +20,6 @@ from deskplane.kernel.work import Work
 from deskplane.login import accounts, api, attempts, devices, pending, sessions
 from deskplane.login.attempts import Try
 from deskplane.login.pending import Factor, Pending
-from deskplane.people import login_events
 from deskplane.people.models import User
 
 
@@ -92,7 +92,7 @@ def preparing(name: str, look: Look) -> Callable[[Call], Between]:
             user = accounts.by_id(here, login.user_id)
             by = look(here, login.user_id) if user is not None else None
             if by is None:
-                login_events.note(here, "login_failed", login.user_id, user.username if user else None, name)
+                changing.note_wrong(here, login, user, name)
             return Shown(login, tries, now, by)
 
         return judging(call, tried)

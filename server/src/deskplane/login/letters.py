@@ -64,7 +64,7 @@ def send(work: Work, to: Person, words: Words, hidden: str | None = None) -> Non
 
 
 def _from(work: Work, address: str | None) -> str:
-    return f" It was asked for from the address {address}." if address else ""
+    return f" It came from the address {address}." if address else ""
 
 
 def reset(work: Work, user: User, token: str, address: str | None) -> None:

@@ -23,7 +23,7 @@ from deskplane.login.models import PendingLogin
 LASTS = timedelta(minutes=5)
 MOST_TRIES = 5
 """Then the password is asked for anew, which is counted, too."""
-_COLUMNS = (PendingLogin.id, PendingLogin.user_id, PendingLogin.method)
+_COLUMNS = (PendingLogin.id, PendingLogin.user_id, PendingLogin.method, PendingLogin.tries)
 OVER = "this login was not finished in time, or tried too often; begin anew with the password"
 
 
@@ -40,11 +40,12 @@ class Factor(Protocol):
 
 @dataclass(frozen=True)
 class Pending:
-    """A login that is half done: its id, whose, and by what it began."""
+    """A login that is half done: its id, whose, by what it began, and how often its second factor was tried."""
 
     id: str
     user_id: str
     method: str
+    tries: int
 
 
 def asked(work: Work, factors: Sequence[Factor], user_id: str) -> list[str]:
@@ -91,7 +92,7 @@ def _good(work: Work, token: str) -> tuple[ColumnElement[bool], ...]:
 def _found(row: Any) -> Pending:
     if row is None:
         raise unauthenticated(OVER)
-    return Pending(row.id, row.user_id, row.method)
+    return Pending(row.id, row.user_id, row.method, row.tries)
 
 
 def finish(work: Work, pending: Pending) -> None:
