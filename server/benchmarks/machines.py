@@ -89,14 +89,28 @@ def measured(desk: Desk, key: str, rounds: int, seconds: float) -> Iterator[str]
         numbers = [base[0].ask("POST", TICKETS, {"title": f"t{index}"})["number"] for index in range(500)]
         for name, servers in sides.items():
             for work in WORK:
-                for side in (base, servers):  # the first requests of a process cost more
-                    taken(generators, side, work, numbers, 2 * seconds)
-                ratios, costs = [], []
-                for _ in range(rounds):
-                    turns = [taken(generators, side, work, numbers, seconds) for side in (base, servers, servers, base)]
-                    ratios.append((turns[1][0] + turns[2][0]) / (turns[0][0] + turns[3][0]))
-                    costs.append((turns[1][1] + turns[2][1]) / (turns[0][1] + turns[3][1]))
-                yield f"| {name} | {work} | {statistics.median(ratios):.2f} | {statistics.median(costs):.2f} |"
+                ratio, cost = beside(generators, base, servers, work, numbers, rounds, seconds)
+                yield f"| {name} | {work} | {ratio:.2f} | {cost:.2f} |"
+
+
+def beside(
+    generators: list[Generator],
+    base: list[Server],
+    servers: list[Server],
+    work: str,
+    numbers: list[str],
+    rounds: int,
+    seconds: float,
+) -> tuple[float, float]:
+    """Requests a second of servers beside those of the base, and processor time of a request beside theirs."""
+    for side in (base, servers):  # the first requests of a process cost more
+        taken(generators, side, work, numbers, 2 * seconds)
+    ratios, costs = [], []
+    for _ in range(rounds):
+        turns = [taken(generators, side, work, numbers, seconds) for side in (base, servers, servers, base)]
+        ratios.append((turns[1][0] + turns[2][0]) / (turns[0][0] + turns[3][0]))
+        costs.append((turns[1][1] + turns[2][1]) / (turns[0][1] + turns[3][1]))
+    return statistics.median(ratios), statistics.median(costs)
 
 
 def main() -> None:
