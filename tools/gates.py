@@ -414,9 +414,9 @@ def steps() -> list[Step]:
         Step("artefact", "the collection's artefact builds", artefact, server),
         Step("contents", "nothing but the collection is in the artefact", contents, ("artefact",)),
         Step(
-            "tests-postgresql", "pytest on PostgreSQL", lambda job: server_tests(job, "postgresql"), server, minutes=28
+            "tests-postgresql", "pytest on PostgreSQL", lambda job: server_tests(job, "postgresql"), server, minutes=45
         ),
-        Step("tests-sqlite", "pytest on SQLite", lambda job: server_tests(job, "sqlite"), server, minutes=28),
+        Step("tests-sqlite", "pytest on SQLite", lambda job: server_tests(job, "sqlite"), server, minutes=45),
         # These wait for machines that boot, most of the time, and leave the processors to the tests above.
         Step("environment-binary", "what packs the binary", lambda job: environment(job, BINARY), counts=False),
         *machine_gates.steps(),
