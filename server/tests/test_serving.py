@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 
 from deskplane.serving import require_free
 from deskplane.settings import SettingsError
+from deskplane.sockets import take_no_first_packet
 
 SECRET = "vX3kq9Zt7Lw2Rb8Nc5Hd1Gf6Js4Kp0Ym-Qe"
 
@@ -71,3 +74,24 @@ def test_a_path_that_cannot_be_listened_on_is_refused_with_its_reason(tmp_path: 
         with pytest.raises(SettingsError, match=reason):
             require_free(f"unix:{path}")
     require_free(f"unix:{tmp_path / 'server.sock'}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do that")
+def test_who_comes_as_a_door_is_shut_is_refused_and_who_came_before_is_not() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    with socket.create_connection(listener.getsockname()) as before:
+        take_no_first_packet(listener)
+        before.sendall(b"hello")
+        taken, _address = listener.accept()
+        with taken:
+            assert taken.recv(5) == b"hello"
+            late = socket.socket()
+            late.setblocking(False)
+            with late:
+                assert late.connect_ex(listener.getsockname()) == errno.EINPROGRESS
+                assert select.select([], [late], [], 0.3)[1] == [], "not heard, and so not told that it is connected"
+                listener.close()
+                assert select.select([], [late], [], 10)[1] == [late]
+                assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+            before.sendall(b"world")
+            assert taken.recv(5) == b"world", "who is connected stays so"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import gc
 import logging
+import mmap
 import os
 import resource
 import socket
 import stat
+import time
 from functools import partial
 from threading import Timer
 from types import FrameType
@@ -17,6 +19,7 @@ from typing import Any
 from flask import Flask
 from gunicorn import util
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import multiprocess
@@ -24,11 +27,14 @@ from prometheus_client import multiprocess
 from deskplane.app import create_app, make_desk
 from deskplane.kernel.leaving import leaving
 from deskplane.settings import Settings, SettingsError
-from deskplane.sockets import PatientSocket, write_error
+from deskplane.sockets import PatientSocket, take_no_first_packet, write_error
 
 IN_FLIGHT = 30
 """Seconds that requests in flight have to end, once the server lets nobody in."""
 
+
+HANDSHAKE = 0.05
+"""Seconds that whoever has begun to connect has to end it: a few times what a packet takes to a proxy and back."""
 
 MOST_CONNECTIONS = 1000
 """What a process has open at once, with those who are idle."""
@@ -86,12 +92,31 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _shut_the_door(self) -> None:
         """Takes in who waits at the door, and closes it. A socket that stays open lets others connect and send, and
         resets them when it is closed at last: a proxy may not repeat what it sent."""
+        if self.app.is_stopping:
+            for listener in self.sockets:
+                take_no_first_packet(listener.sock)
+            self._take_in()
+            time.sleep(HANDSHAKE)
+        self._take_in()
+        for listener in self.sockets:
+            listener.close()
+
+    def _take_in(self) -> None:
         for listener in self.sockets:
             served = -1
             while served != self.nr_conns:
                 served = self.nr_conns
                 self.accept(listener)
-            listener.close()
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """Gunicorn's master, which lets its workers know whether all of them leave, or one for another."""
+
+    def stop(self, graceful: bool = True) -> None:
+        # by the same signs gunicorn knows whether somebody else goes on to listen on its sockets
+        if self.reexec_pid == self.master_pid == 0 and not self.systemd and not self.cfg.reuse_port:
+            self.app.is_stopping = True
+        super().stop(graceful)
 
 
 class Application(BaseApplication):  # type: ignore[misc]
@@ -99,7 +124,20 @@ class Application(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._stopping = mmap.mmap(-1, 1)  # of all processes
         super().__init__()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the server ends, with all its processes."""
+        return self._stopping[0] != 0
+
+    @is_stopping.setter
+    def is_stopping(self, value: bool) -> None:
+        self._stopping[0] = value
+
+    def run(self) -> None:
+        Master(self).run()
 
     def load_config(self) -> None:
         settings = self.settings

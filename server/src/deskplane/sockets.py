@@ -8,10 +8,14 @@ that takes requests in by itself, as nginx does.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import socket
+import struct
+import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gunicorn.util import write_nonblock
@@ -28,6 +32,30 @@ LEAST_RATE = 4096
 """Bytes a second."""
 _LONGEST = 200
 """Characters of what is told of something that cannot be read."""
+
+
+# Each step: what it does, where it goes on if so and if not, with what (linux/filter.h, linux/bpf_common.h).
+_BUT_FIRST_PACKETS = (
+    (0x30, 0, 0, 13),  # take the byte of a segment's header that has the flags (RFC 9293, 3.1)
+    (0x45, 0, 1, 0x02),  # has it SYN?
+    (0x06, 0, 0, 0),  # then it is not there
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
+_SO_ATTACH_FILTER = 26
+
+
+def take_no_first_packet(listener: socket.socket) -> None:
+    """Lets nobody begin to connect any more, while those go on who have begun: what comes in the moment between the
+    last look who is there and the closing of a listener would be reset, although it was told that it is connected.
+    Whoever is not heard tries again after a second, and is refused then. Only Linux can do that, and only for TCP; for
+    a socket with a path there is no need, since its path has gone by then."""
+    if sys.platform != "linux" or listener.family == socket.AF_UNIX:
+        return
+    steps = b"".join(struct.pack("HBBI", *step) for step in _BUT_FIRST_PACKETS)
+    program = ctypes.create_string_buffer(steps)
+    given = struct.pack("HP", len(_BUT_FIRST_PACKETS), ctypes.addressof(program))
+    with suppress(OSError):  # of a kernel that has no such filters
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, given)
 
 
 class TooSlow(TimeoutError):

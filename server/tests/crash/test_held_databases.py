@@ -124,7 +124,7 @@ def test_sigterm_lets_requests_in_flight_end(api: Api, desk: Desk, database_url:
 
 
 @pytest.mark.provokes(503)
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.only_on("sqlite")
 def test_who_comes_to_a_server_that_stops_is_served_or_refused(api: Api, database_url: str, tmp_path: Path) -> None:
     with served(database_url, tmp_path, workers=1, drain_seconds="2") as server:
         assert server.process is not None

@@ -13,7 +13,7 @@ from conftest import Api
 FILES, CALLERS = 110, 300
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.only_on("sqlite")
 def test_callers_who_stay_connected_take_no_files_from_those_who_come(
     api: Api, database_url: str, tmp_path: Path
 ) -> None:
