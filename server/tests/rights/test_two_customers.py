@@ -24,8 +24,9 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12
 NUMBER = re.compile(r"[A-Z]{3}-\d{6}")
 PARAMETER = re.compile(r"([\w-]+)/\{(\w+)\}|\{(\w+)\}")
 FOREIGN = {"customer": "plumbago", "asset": "verdigris", "contact": "marjoram@flax.example", "project": "spindrift"}
-NOWHERE = {"customer": "quagmire", "asset": "wolframit", "contact": "tarragon@reed.example", "project": "hornbeams"}
-"""Natural keys of what is another's, and some that there are not, of the same length and shape."""
+NOWHERE = {"customer": "quagmire", "asset": "wolframit", "contact": "cardamom@reed.example", "project": "hornbeams"}
+"""Natural keys of what is another's, and some that there are not: of the same length and shape, and no more like what
+is one's own, of which a refusal may remind."""
 FIELDS = {
     **{name: name for name in FOREIGN},
     **{"customers": "customer", "assets": "asset", "email": "contact", "customer_id": "customer", "q": "asset"},

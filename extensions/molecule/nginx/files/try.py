@@ -51,8 +51,8 @@ def start() -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", 8081)) == 0:
                 break
-    # For so long nginx passes over a server that failed.
-    time.sleep(1.1)
+    # For so long nginx passes over a server that failed: more than a second (fail_timeout), in whole seconds.
+    time.sleep(2.1)
 
 
 expect("HTTP/2, and HSTS", curl(), "HTTP/2 200", "strict-transport-security: max-age=63072000", without="nginx/")
