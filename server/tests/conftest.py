@@ -67,7 +67,7 @@ def pytest_collection_finish() -> None:
     """What was imported stays: to look through it for rubbish again and again takes a seventh of the tests' time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(20_000, 10, 10)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

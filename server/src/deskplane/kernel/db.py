@@ -49,6 +49,17 @@ class WriteQueue:
         self._file: int | None = None
         self._opened_by: int | None = None
 
+    def close(self) -> None:
+        """Gives the file back, unless somebody writes; the next one who does opens it anew."""
+        if not self._threads.acquire(blocking=False):
+            return
+        try:
+            if self._file is not None and self._opened_by == os.getpid():
+                os.close(self._file)
+            self._file = None
+        finally:
+            self._threads.release()
+
     def _descriptor(self) -> int:
         if self._file is None or self._opened_by != os.getpid():
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -313,9 +324,11 @@ class Database:
                 raise translated(error) from error
 
     def dispose(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, and the file of the queue."""
         self.writing.dispose()
         self.reading.dispose()
+        if self._queue is not None:
+            self._queue.close()
 
     def after_fork(self) -> None:
         """A child process must not use its parent's connections."""
