@@ -7,8 +7,8 @@ the server's log has a fault (a 5xx, an error, a traceback), whatever the answer
 from __future__ import annotations
 
 import argparse
-import random
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=15, help="requests for each operation and phase (default 15)")
     parser.add_argument("--least", type=int, default=0, help="fail where there were fewer requests in all")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="repeats the run that had it")  # noqa: S311
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32), help="repeats the run that had it")
     parser.add_argument("--report", type=Path, help="write a JUnit file here")
     parser.add_argument("--home", type=Path, help="keep the desk, its log too, below this folder")
     options = parser.parse_args()

@@ -10,6 +10,7 @@ from flask import Flask
 
 import server_logs
 from conftest import Api
+from deskplane.kernel.http import Endpoint
 from deskplane.kernel.operation import Call, Reply
 from deskplane.kernel.problem import busy
 
@@ -26,8 +27,8 @@ def _busy(_call: Call) -> Reply:
 def labels(app: Flask, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """The list of labels runs another view."""
     endpoint = app.view_functions["list_labels"]
-    operation = endpoint.operation  # type: ignore[attr-defined]
-    monkeypatch.setattr(endpoint, "operation", replace(operation, view=request.param))
+    assert isinstance(endpoint, Endpoint)
+    monkeypatch.setattr(endpoint, "operation", replace(endpoint.operation, view=request.param))
 
 
 @pytest.mark.parametrize("labels", [_broken], indirect=True)

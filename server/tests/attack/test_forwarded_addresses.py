@@ -16,7 +16,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from conftest import Api, settings
+from conftest import Api, TurnedClock, settings
 from crash.crash_servers import served
 from deskplane.app import create_app, make_desk
 from deskplane.kernel.throttle import Throttle
@@ -56,11 +56,13 @@ def _send(
 
 
 @pytest.mark.only_on("sqlite")
-def test_what_a_caller_writes_changes_nothing_of_where_he_is_seen(api: Api, mia: str, database_url: str) -> None:
+def test_what_a_caller_writes_changes_nothing_of_where_he_is_seen(
+    api: Api, mia: str, database_url: str, clock: TurnedClock
+) -> None:
     bound = {"name": "bound", "regenerate": True, "allowed_ips": [FORGED]}
     key = api.apply("users", username="mia", api_keys=[bound])["api_keys"][0]["key"]
     for number, (proxies, peer, forwarded, expected) in enumerate(SEEN):
-        desk = make_desk(settings(database_url, trusted_proxies=proxies), api.desk.clock)
+        desk = make_desk(settings(database_url, trusted_proxies=proxies), clock)
         app = create_app(desk)
         server = app.extensions["deskplane"]
         server.throttle = Throttle(per_address=2)
@@ -77,7 +79,7 @@ def test_what_a_caller_writes_changes_nothing_of_where_he_is_seen(api: Api, mia:
         entry = api.call("GET", "/audit?kind=label&limit=1")["items"][0]
         assert (entry["key"], entry["address"]) == ({"name": f"label {number}"}, expected), why
         assert api.call("GET", "/logins?limit=1")["items"][0]["address"] == expected, why
-        api.desk.clock.turn(minutes=16)  # type: ignore[attr-defined]
+        clock.turn(minutes=16)
 
 
 def test_behind_a_real_nginx_that_only_adds_to_what_it_was_sent(

@@ -14,6 +14,7 @@ from conftest import Api, TurnedClock
 from deskplane.factors import tasks, totp
 from deskplane.factors.models import TotpFactor, TotpOffer
 from deskplane.kernel.crypto import looks_sealed
+from deskplane.kernel.work import Work
 from deskplane.outbox.schedules import Schedules
 from dumps import text_of
 from factors.factor_help import App, code_of, half_in, set_up, show
@@ -125,10 +126,10 @@ def test_of_many_logins_with_one_code_at_once_one_makes_a_session(
     looked = threading.Barrier(len(browsers))
     use = totp.Totp.use
 
-    def together(self: totp.Totp, work: object, user_id: str, shown: int) -> bool:
+    def together(self: totp.Totp, work: Work, user_id: str, shown: int) -> bool:
         if not api.desk.database.is_sqlite:  # whose writers come here one after the other
             looked.wait(10)
-        return use(self, work, user_id, shown)  # type: ignore[arg-type]
+        return use(self, work, user_id, shown)
 
     monkeypatch.setattr(totp.Totp, "use", together)
 

@@ -215,20 +215,19 @@ def test_the_provider_must_have_asked_for_what_is_required(api: Api, clock: Turn
 
 @pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize("body", [b"[]", b"{", b"\xff", b"[" * 60_000, b'"x"', b"{" + b" " * 70_000 + b"}"])
-def test_keys_that_cannot_be_read_are_nobodys(api: Api, clock: TurnedClock, body: bytes) -> None:
+def test_keys_that_cannot_be_read_are_nobodys(
+    api: Api, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
     with playing(api, clock) as provider:
         browser = Browser(api)
         whole = provider.next
-        provider.next = lambda got: (200, {}, body) if got.path == "/jwks" else whole(got)  # type: ignore[method-assign]
+
+        def publish(keys: bytes) -> None:
+            monkeypatch.setattr(provider, "next", lambda got: (200, {}, keys) if got.path == "/jwks" else whole(got))
+
+        publish(body)
         assert log_in(provider, browser).status_code == 409
         assert reason(api).startswith("unreachable, its jwks_uri answered no JSON")
-        provider.next = lambda got: (  # type: ignore[method-assign]
-            (
-                200,
-                {},
-                json.dumps({"keys": [{"kty": "RSA"}, {"kty": "RSA", "kid": "first", "n": 1, "e": "!"}, 7]}).encode(),
-            )
-            if got.path == "/jwks"
-            else whole(got)
-        )
+        bad = [{"kty": "RSA"}, {"kty": "RSA", "kid": "first", "n": 1, "e": "!"}, 7]
+        publish(json.dumps({"keys": bad}).encode())
         assert log_in(provider, browser).status_code == 403

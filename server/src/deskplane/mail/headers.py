@@ -152,14 +152,15 @@ def ids_of(message: Message, name: str, most: int = 200) -> list[str]:
 
 def parameter(message: Message, header: str, name: str) -> str:
     """A parameter of a header (RFC 2231); empty where there is none."""
-    try:
+
+    def parse() -> str:
         found = message.get_param(name, "", header)
         if isinstance(found, tuple):
             charset, _language, text = found
             return line(unquote(text.encode("latin-1", "replace").decode(charset or "ascii", "replace")), 1000)
         return line(str(found), 1000)
-    except Exception:
-        return ""
+
+    return _or("", parse)
 
 
 def value_of(message: Message, header: str) -> str:
